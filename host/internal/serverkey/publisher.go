@@ -1,0 +1,67 @@
+package serverkey
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/knockgate/knockgate/host/internal/matrix"
+)
+
+// MinLifetime is the shortest validity that we publish, at the moment somebody
+// asks.
+//
+// Spec: Server-Server API, "GET /_matrix/key/v2/server", valid_until_ts.
+const MinLifetime = time.Hour
+
+// Publisher keeps the document of our own keys signed and fresh. It is safe for
+// concurrent use.
+type Publisher struct {
+	server   matrix.ServerName
+	key      *SigningKey
+	old      []OldKey
+	lifetime time.Duration
+	now      func() time.Time
+
+	current atomic.Pointer[published]
+}
+
+type published struct {
+	body    []byte
+	renewAt time.Time
+}
+
+// NewPublisher returns a Publisher whose document is valid for lifetime, held
+// to between twice MinLifetime, so that one can be served for an hour, and
+// MaxValidity. A nil now is [time.Now].
+func NewPublisher(server matrix.ServerName, k *SigningKey, old []OldKey, lifetime time.Duration, now func() time.Time) *Publisher {
+	if now == nil {
+		now = time.Now
+	}
+	return &Publisher{
+		server:   server,
+		key:      k,
+		old:      slices.Clone(old),
+		lifetime: min(max(lifetime, 2*MinLifetime), MaxValidity),
+		now:      now,
+	}
+}
+
+// Body returns the body of GET /_matrix/key/v2/server. It is valid for at least
+// MinLifetime from now. The caller must not change it.
+func (p *Publisher) Body() []byte {
+	now := p.now()
+	if c := p.current.Load(); c != nil && !now.After(c.renewAt) {
+		return c.body
+	}
+	// Signed again at half of its life. The wire has whole milliseconds: one is
+	// kept back for what they cut off. Two callers may sign at the same time;
+	// either document will do.
+	validUntil := now.Add(p.lifetime)
+	c := &published{
+		body:    AppendDocument(nil, p.server, p.key, p.old, validUntil),
+		renewAt: validUntil.Add(-p.lifetime/2 - time.Millisecond),
+	}
+	p.current.Store(c)
+	return c.body
+}
