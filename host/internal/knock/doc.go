@@ -1,0 +1,7 @@
+// Package knock is the two phases of the handshake as requests: what a path,
+// a query and a body must be before any room is asked, and the checks on a
+// signed knock that need the room's version and the sender's keys but not the
+// room's state.
+//
+// Spec: Server-Server API, "Knocking upon a room".
+package knock
