@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// Decision is the record of one decision as a row. All text is stored as
+// given.
+type Decision struct {
+	// ID is set by the store; later decisions have higher ones.
+	ID        int64
+	RequestID string
+	// At is when the request arrived; kept to the microsecond.
+	At time.Time
+	// Phase is "make_knock" or "send_knock".
+	Phase string
+	Room  string
+	User  string
+	// Origin is the server that asked.
+	Origin string
+	// Event is the event ID; empty for a make_knock.
+	Event string
+
+	Verdict string
+	// Mode is empty for what was decided, and "monitor" for what a policy in
+	// monitor mode would have said of the same RequestID.
+	Mode string
+	// Policy is who decided; empty for the chain's default.
+	Policy   string
+	Revision string
+	// Fault is the class of the failure where on_error decided.
+	Fault               string
+	Message, Note, Code string
+	// Status and Errcode are the answer to the peer.
+	Status  int
+	Errcode string
+
+	// How long each stage took; kept to the microsecond.
+	Auth, Protocol, Policies, Act, Total time.Duration
+	// Detail is a JSON object of whatever else is worth keeping. May be empty.
+	Detail string
+}
+
+// AppendDecision hands a decision to the writer and returns at once. False
+// says that the queue was full, in number or in bytes, or the store closed, and
+// the decision is lost; [Store.DecisionsDropped] counts those.
+func (s *Store) AppendDecision(d Decision) bool {
+	return s.writer.enqueueDecision(d)
+}
+
+// DecisionsDropped returns how many decisions this process has lost: to a full
+// queue, or to a transaction that failed.
+func (s *Store) DecisionsDropped() int64 { return s.writer.dropped.Load() }
+
+// DecisionFilter narrows a list of decisions. An empty field takes all.
+type DecisionFilter struct {
+	// Monitor takes what policies in monitor mode would have said, and else
+	// what was decided.
+	Monitor bool
+	Room    string
+	Verdict string
+	Origin  string
+	Request string
+	// Limit is the most that are returned. Zero: 50.
+	Limit int
+}
+
+// Decisions returns the newest decisions that the filter takes, newest first.
+// What [Store.AppendDecision] took in the last tenth of a second may still be
+// on its way; [Store.Flush] waits for it.
+func (s *Store) Decisions(ctx context.Context, f DecisionFilter) ([]Decision, error) {
+	var where strings.Builder
+	if f.Monitor {
+		where.WriteString(" WHERE mode = 'monitor'")
+	} else {
+		where.WriteString(" WHERE mode = ''")
+	}
+	var args []any
+	for _, c := range [...]struct{ column, value string }{{"room_id", f.Room}, {"verdict", f.Verdict}, {"origin", f.Origin}, {"request_id", f.Request}} {
+		if c.value == "" {
+			continue
+		}
+		where.WriteString(" AND " + c.column + " = ?")
+		args = append(args, c.value)
+	}
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	rows, err := s.readers.QueryContext(ctx, "SELECT id, "+decisionColumns+" FROM decisions"+where.String()+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
+	if err != nil {
+		return nil, s.wrap("reading the decisions", err)
+	}
+	defer rows.Close()
+	var list []Decision
+	for rows.Next() {
+		var d Decision
+		var at, auth, protocol, policies, act, total int64
+		if err := rows.Scan(&d.ID, &d.RequestID, &at, &d.Phase, &d.Room, &d.User, &d.Origin, &d.Event,
+			&d.Verdict, &d.Mode, &d.Policy, &d.Revision, &d.Fault, &d.Message, &d.Note, &d.Code, &d.Status, &d.Errcode,
+			&auth, &protocol, &policies, &act, &total, &d.Detail); err != nil {
+			return nil, s.wrap("reading the decisions", err)
+		}
+		d.At = time.UnixMicro(at).UTC()
+		d.Auth, d.Protocol, d.Policies, d.Act, d.Total = us(auth), us(protocol), us(policies), us(act), us(total)
+		list = append(list, d)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.wrap("reading the decisions", err)
+	}
+	return list, nil
+}
+
+func us(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+const decisionColumns = `request_id, at, phase, room_id, user_id, origin, event_id,
+	verdict, mode, policy, revision, fault, message, note, code, status, errcode,
+	auth_us, protocol_us, policies_us, act_us, total_us, detail`
+
+const insertDecision = "INSERT INTO decisions (" + decisionColumns + ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+
+// appendDecision inserts one decision; run by the writer.
+func (t *Tx) appendDecision(d *Decision) error {
+	_, err := t.exec(stInsertDecision, d.RequestID, d.At.UnixMicro(), d.Phase, d.Room, d.User, d.Origin, d.Event,
+		d.Verdict, d.Mode, d.Policy, d.Revision, d.Fault, d.Message, d.Note, d.Code, d.Status, d.Errcode,
+		d.Auth.Microseconds(), d.Protocol.Microseconds(), d.Policies.Microseconds(), d.Act.Microseconds(), d.Total.Microseconds(), d.Detail)
+	return err
+}
