@@ -1,0 +1,130 @@
+package plugins
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/knockgate/knockgate/plugins/internal/wasmbin"
+	"github.com/knockgate/knockgate/sdk/abi"
+)
+
+// scan refuses what is no module, and a module that would keep the engine's
+// decoder or compiler busy beyond reason, before either sees it.
+func scan(_ context.Context, l *loading) error {
+	switch {
+	case !bytes.HasPrefix(l.module, []byte("\x00asm")):
+		return fmt.Errorf("not a WebAssembly module (it starts with %q)", l.module[:min(len(l.module), 16)])
+	case bytes.HasPrefix(l.module[4:], []byte("\x0d\x00\x01\x00")):
+		return errors.New("a WebAssembly component, not a module; build it without the component step")
+	}
+	limits := wasmbin.DefaultLimits()
+	limits.FileBytes = MaxModule
+	limits.MemoryMin = maxPages + 1 // the policy's own limit is checked with the exports
+	m, err := wasmbin.Scan(l.module, limits)
+	if err != nil {
+		return fmt.Errorf("not a valid module: %w", err)
+	}
+	l.scanned = m
+	return checkIsolation(l.policy.limits.Isolation, m)
+}
+
+// checkImports refuses a module that asks for what no policy gets, or this one
+// was not granted. The imports are the declaration of what a policy can do.
+func checkImports(_ context.Context, l *loading) error {
+	for i := range l.scanned.Imports {
+		if err := checkImport(&l.scanned.Imports[i], l.policy.grants); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkImport(im *wasmbin.Import, grants []string) error {
+	name := fmt.Sprintf("%.64q", im.Module+"."+im.Name)
+	if im.Kind != wasmbin.KindFunc {
+		return fmt.Errorf("imports the %s %s; a policy brings its own", kindName(im.Kind), name)
+	}
+	functions, ok := hostFunctions[im.Module]
+	if !ok {
+		return fmt.Errorf("imports %s, which is not granted; there are the modules %s", name, names(hostFunctions))
+	}
+	f, ok := functions[im.Name]
+	if !ok {
+		return fmt.Errorf("imports %s, which is not granted; there are %s", name, names(functions))
+	}
+	if want := f.typeOf(); !equal(im.Func, want) {
+		return fmt.Errorf("imports %s as %s; its type is %s", name, im.Func, want)
+	}
+	if need := needs[im.Name]; im.Module == abi.Module && need != "" && !slices.Contains(grants, need) {
+		return fmt.Errorf("imports %s, which needs the capability %q; grant it with grants = [%q], or use another module", name, need, need)
+	}
+	return nil
+}
+
+func kindName(k wasmbin.Kind) string { return api.ExternTypeName(api.ExternType(k)) }
+
+func equal(t, u wasmbin.FuncType) bool {
+	return slices.Equal(t.Params, u.Params) && slices.Equal(t.Results, u.Results)
+}
+
+func names[T any](m map[string]T) string {
+	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+}
+
+// guestFunctions are the exports that the ABI knows.
+var guestFunctions = []struct {
+	name     string
+	required bool
+	want     wasmbin.FuncType
+}{
+	{abi.ExportDecide, true, wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I64}}},
+	{abi.ExportBuffer, true, wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I32}}},
+	{abi.ExportConfigure, false, wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I64}}},
+	{abi.ExportInitialize, false, wasmbin.FuncType{}},
+}
+
+// checkExports refuses a module that is no policy of this ABI, or that wants
+// more memory than its limit.
+func checkExports(_ context.Context, l *loading) error {
+	for _, f := range guestFunctions {
+		e, ok := l.scanned.Export(f.name)
+		switch {
+		case !ok && f.required:
+			return missingExport(f.name, f.want, l.scanned)
+		case !ok:
+		case e.Kind != wasmbin.KindFunc:
+			return fmt.Errorf("exports %s as a %s; it must be a function %s", f.name, kindName(e.Kind), f.want)
+		case !equal(e.Func, f.want):
+			return fmt.Errorf("exports %s as %s; it must be %s", f.name, e.Func, f.want)
+		}
+	}
+	e, ok := l.scanned.Export(abi.ExportMemory)
+	if !ok || e.Kind != wasmbin.KindMemory {
+		return fmt.Errorf("exports no memory named %q; the host writes the request there", abi.ExportMemory)
+	}
+	if limit := l.policy.limits.MemoryPages; e.Memory.Min > limit {
+		return fmt.Errorf("wants %d pages of memory (%d KiB) at once; its limit is %d pages", e.Memory.Min, uint64(e.Memory.Min)*64, limit)
+	}
+	return nil
+}
+
+// missingExport says why a required function may be missing.
+func missingExport(name string, want wasmbin.FuncType, m *wasmbin.Module) error {
+	for _, other := range m.Exports {
+		version, ok := strings.CutSuffix(other.Name, "_decide")
+		if ok && strings.HasPrefix(version, "knock_v") && other.Name != abi.ExportDecide {
+			return fmt.Errorf("built for another ABI: exports %.64q; this host knows %s", other.Name, abi.ExportDecide)
+		}
+	}
+	if _, ok := m.Export("_start"); ok {
+		return fmt.Errorf("exports _start but no %s: it was built as a program; build a reactor (Go: -buildmode=c-shared)", name)
+	}
+	return fmt.Errorf("exports no function %s of type %s", name, want)
+}

@@ -1,0 +1,7 @@
+;; Denies with words for the knocker and for the record.
+(module
+  (memory (export "memory") 8)
+  (data (i32.const 0x60000) "{\"verdict\":\"deny\",\"message\":\"not today\",\"note\":\"for us\",\"code\":\"closed\",\"detail\":{\"a\":[1,2]}}")
+  (func (export "knock_v1_buffer") (param i32) (result i32) i32.const 0x10000)
+  (func (export "knock_v1_decide") (param i32) (result i64)
+    i64.const 0x000600000000005d))

@@ -1,0 +1,5 @@
+;; Wants 1 GiB at once.
+(module
+  (memory (export "memory") 16384)
+  (func (export "knock_v1_buffer") (param i32) (result i32) i32.const 0x10000)
+  (func (export "knock_v1_decide") (param i32) (result i64) i64.const 1))
