@@ -1,0 +1,101 @@
+package policies_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/knockgate/knockgate/plugins"
+	"github.com/knockgate/knockgate/policies/internal/fixture"
+	"github.com/knockgate/knockgate/sdk/abi"
+	"github.com/knockgate/knockgate/sdk/go/policy"
+)
+
+// TestEngine holds the modules to their cases once more, in the host's own
+// engine, loaded as a chain of one. It interprets them, where TestBuiltModules
+// compiles them: the two must agree.
+func TestEngine(t *testing.T) {
+	for _, name := range stock {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			files, err := fixture.Load(filepath.Join(name, "testdata"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := plugins.NewEngine(plugins.EngineOptions{Interpreter: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := e.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+			var last *plugins.Chain
+			for _, f := range files {
+				chain, err := e.Load(t.Context(), plugins.ChainSpec{Policies: []plugins.PolicySpec{{
+					Name: f.Name, Module: filepath.Join(name, name+".wasm"), Settings: f.Settings,
+					Limits: plugins.Limits{Instances: 1},
+				}}}, last)
+				if len(f.Refused) > 0 {
+					checkRefused(t, f, err)
+					continue
+				}
+				if err != nil {
+					t.Fatalf("%s: %v", f.Name, err)
+				}
+				if last != nil {
+					last.Release()
+				}
+				last = chain
+				evaluate(t, chain, f)
+			}
+			last.Release()
+		})
+	}
+}
+
+func checkRefused(t *testing.T, f fixture.File, err error) {
+	t.Helper()
+	if f.Settings[0] != '{' {
+		if err == nil { // the engine refuses these itself
+			t.Errorf("%s: settings that are no object were loaded", f.Name)
+		}
+		return
+	}
+	var refused *plugins.SettingsError
+	if !errors.As(err, &refused) {
+		t.Errorf("%s: got %v, want the settings refused", f.Name, err)
+		return
+	}
+	var got policy.SettingsError
+	for _, e := range refused.Errors {
+		got = append(got, policy.SettingError{Path: e.Path, Message: e.Message})
+	}
+	if len(got) != len(f.Refused) {
+		t.Errorf("%s: got %d faults, want %d", f.Name, len(got), len(f.Refused))
+	}
+}
+
+func evaluate(t *testing.T, chain *plugins.Chain, f fixture.File) {
+	t.Helper()
+	var d plugins.Decision
+	for _, c := range f.Cases {
+		facts := c.Facts.ABI()
+		chain.Evaluate(t.Context(), &facts, &d)
+		if len(d.Steps) != 1 {
+			t.Fatalf("%s, %s: %d steps", f.Name, c.Name, len(d.Steps))
+		}
+		got := policy.Verdict{Kind: d.Steps[0].Verdict, Message: d.Message, Note: d.Note, Code: d.Code}
+		if got.Kind == abi.Error {
+			got.Note = d.Fault.Text
+		}
+		if got.Kind == abi.Pass { // then the rest of d is the chain's
+			got.Message, got.Note, got.Code = "", c.Want.Note, c.Want.Code
+		}
+		if wrong := c.Want.Check(got); wrong != "" {
+			t.Errorf("%s, %s: %s", f.Name, c.Name, wrong)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package policies_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/knockgate/knockgate/sdk/abi"
+)
+
+var headings = []string{"Name", "Description", "Settings", "Examples", "Verdicts"}
+
+var heading = regexp.MustCompile(`(?m)^## (.*)$`)
+
+var block = regexp.MustCompile("(?s)```toml\n(.*?)```")
+
+// fragment is the part of the host's configuration that the examples use.
+type fragment struct {
+	Policy []struct {
+		Name     string         `toml:"name"`
+		Module   string         `toml:"module"`
+		OnError  string         `toml:"on_error"`
+		Phases   []string       `toml:"phases"`
+		Settings map[string]any `toml:"settings"`
+	} `toml:"policy"`
+}
+
+// TestReadmes: each policy's README has the headings that all have, and the
+// module takes the settings of its examples.
+func TestReadmes(t *testing.T) {
+	for _, name := range stock {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(filepath.Join(name, "README.md"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, m := range heading.FindAllStringSubmatch(string(text), -1) {
+				got = append(got, m[1])
+			}
+			if !slices.Equal(got, headings) {
+				t.Errorf("got headings %q, want %q", got, headings)
+			}
+			blocks := block.FindAllStringSubmatch(string(text), -1)
+			if len(blocks) < 2 {
+				t.Fatalf("%d examples, want at least 2", len(blocks))
+			}
+			m := compile(t, name)
+			for _, b := range blocks {
+				tryExample(t, m, name, b[1])
+			}
+		})
+	}
+}
+
+func tryExample(t *testing.T, m module, name, text string) {
+	t.Helper()
+	var f fragment
+	meta, err := toml.Decode(text, &f)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	for _, key := range meta.Undecoded() {
+		if !strings.HasPrefix(key.String(), "policy.settings.") {
+			t.Errorf("unknown key %s in\n%s", key, text)
+		}
+	}
+	if len(f.Policy) == 0 {
+		t.Fatalf("no policy in\n%s", text)
+	}
+	for _, p := range f.Policy {
+		if want := name + "/" + name + ".wasm"; p.Name == "" || p.Module != want {
+			t.Errorf("name %q, module %q, want a name and %q", p.Name, p.Module, want)
+		}
+		for _, phase := range p.Phases {
+			if phase != abi.MakeKnock.String() && phase != abi.SendKnock.String() {
+				t.Errorf("phase %q", phase)
+			}
+		}
+		settings, err := json.Marshal(p.Settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if faults := m.instantiate(t).configure(t, settings); faults != nil {
+			t.Errorf("%v in\n%s", faults, text)
+		}
+	}
+}
