@@ -1,0 +1,180 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestSample: the documented sample loads, says what the defaults are, and its
+// exceptions for loopback stand in it as exceptions.
+func TestSample(t *testing.T) {
+	c, err := Load("../../../config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Policies.Default, "allow"; got != want {
+		t.Errorf("policies.default = %q, want %q", got, want)
+	}
+	if len(c.Policies.Chain) < 2 || len(c.Rooms) != 1 || c.Rooms[0].Alias != "lobby" {
+		t.Errorf("the sample has %d policies and the rooms %+v; want two or more, and the lobby", len(c.Policies.Chain), c.Rooms)
+	}
+	for _, p := range c.Policies.Chain {
+		if _, err := os.Stat(p.Module); err != nil {
+			t.Errorf("policy %s: %v", p.Name, err)
+		}
+	}
+	text, err := os.ReadFile("../../../config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"allow_private_addresses", "loopback_self_signed"} {
+		before, _, ok := strings.Cut(string(text), "\n"+key+" =")
+		if comment := before[strings.LastIndex(before, "\n\n")+1:]; !ok || !strings.Contains(comment, "EXCEPTION") {
+			t.Errorf("%s is not marked as an exception in config.toml", key)
+		}
+	}
+}
+
+// TestSampleBeyondLoopback: the sample's exceptions stop the start where the
+// listener can be reached from elsewhere.
+func TestSampleBeyondLoopback(t *testing.T) {
+	text, err := os.ReadFile("../../../config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"0.0.0.0:8448", "[::]:8448", "192.0.2.1:8448"} {
+		open := strings.Replace(string(text), `federation = "127.0.0.1:8448"`, `federation = "`+address+`"`, 1)
+		_, err := Parse(open, "/etc/knockgate/config.toml")
+		if err == nil {
+			t.Errorf("listening on %s with the loopback exceptions: no error", address)
+			continue
+		}
+		for _, key := range []string{"allow_private_addresses", "loopback_self_signed", address} {
+			if !strings.Contains(err.Error(), key) {
+				t.Errorf("listening on %s: the error does not name %s:\n%v", address, key, err)
+			}
+		}
+	}
+}
+
+const least = "server_name = \"a.example\"\n"
+
+func TestDefaults(t *testing.T) {
+	c, err := Parse(least, "/etc/knockgate/config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.StateDir, "/etc/knockgate/state"; got != want {
+		t.Errorf("StateDir = %q, want %q", got, want)
+	}
+	if got, want := c.Policies.Default, "deny"; got != want {
+		t.Errorf("Policies.Default = %q, want %q: a chain without the key lets nobody in", got, want)
+	}
+	if !c.Decisions.KeepFacts || !c.Policies.Watch || c.Federation.LoopbackSelfSigned || len(c.Federation.AllowPrivate) != 0 || !c.Listen.Loopback() {
+		t.Errorf("defaults: %+v", c)
+	}
+}
+
+// TestFaults: each fault is reported with the file, the key and what would be right.
+func TestFaults(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       []string
+	}{
+		{"nothing", ``, []string{"server_name: missing"}},
+		{"syntax", "server_name = \n", []string{"line 1"}},
+		{"wrong kind", "server_name = 3\n", []string{"server_name"}},
+		{"unknown key", least + "[listen]\nfederaton = \"x\"\n", []string{"listen.federaton: unknown key", "known here: federation, tls_certificate, tls_key"}},
+		{"unknown table", least + "[lisen]\nfederation = \"x\"\n", []string{"lisen", "unknown key", "listen"}},
+		{"unknown key of a policy", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nmod=\"x\"\n", []string{"policy.mod: unknown key", "on_error"}},
+		{"server name", "server_name = \"a b\"\n", []string{"server_name:", `"a b"`}},
+		{"address", least + "[listen]\nfederation = \"localhost:8448\"\n", []string{"listen.federation", `"localhost:8448"`, "127.0.0.1:8448"}},
+		{"certificate alone", least + "[listen]\ntls_certificate = \"c.pem\"\n", []string{"tls_certificate and tls_key go together"}},
+		{"certificate missing", least + "[listen]\ntls_certificate = \"c.pem\"\ntls_key = \"k.pem\"\n", []string{"listen.tls_certificate: /etc/knockgate/c.pem: no such file", "listen.tls_key"}},
+		{"range", least + "[federation]\nallow_private_addresses = [\"172.16.0.0./12\"]\n", []string{"allow_private_addresses", `"172.16.0.0./12"`}},
+		{"range with host bits", least + "[federation]\nallow_private_addresses = [\"10.0.0.1/8\"]\n", []string{`"10.0.0.1/8"`}},
+		{"rate", least + "[federation]\nrequests_per_second = 0\nburst = 0\n", []string{"requests_per_second", "burst"}},
+		{"log", least + "[log]\nlevel = \"loud\"\nformat = \"xml\"\n", []string{"log.level", "log.format"}},
+		{"room version", least + "[[room]]\nalias = \"a\"\nversion = \"6\"\n", []string{"room.version", "7, 8, 9, 10, 11, 12"}},
+		{"join rule of a later version", least + "[[room]]\nalias = \"a\"\nversion = \"9\"\njoin_rule = \"knock_restricted\"\n", []string{"room.join_rule"}},
+		{"room twice", least + "[[room]]\nalias = \"a\"\n[[room]]\nalias = \"#a\"\n", []string{"stands twice"}},
+		{"default", least + "[policies]\ndefault = \"maybe\"\n", []string{"policies.default", `"allow" or "deny"`}},
+		{"on_bad_start", least + "[policies]\non_bad_start = \"open\"\n", []string{"policies.on_bad_start", `"refuse" or "default"`}},
+		{"policy without a name", least + "[[policy]]\nmodule = \"a.wasm\"\n", []string{"policy[0].name"}},
+		{"policy twice", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\n[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\n", []string{"policy.a.name: stands twice"}},
+		{"policy without a module", least + "[[policy]]\nname=\"a\"\n", []string{"policy.a.module: missing"}},
+		{"fuel", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nfuel=0\n", []string{"policy.a.fuel: 0;"}},
+		{"too much fuel", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nfuel=5000001\n", []string{"policy.a.fuel", "1 to 5000000"}},
+		{"isolation", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nisolation=\"none\"\n", []string{"policy.a.isolation", "reset"}},
+		{"on_error", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\non_error=\"ignore\"\n", []string{"policy.a.on_error"}},
+		{"mode", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nmode=\"watch\"\n", []string{"policy.a.mode", `"watch"`, "monitor"}},
+		{"digest", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\ndigest=\"abc\"\n", []string{"policy.a.digest", `"abc"`, "sha256:"}},
+		{"phase", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nphases=[\"make\"]\n", []string{"policy.a.phases", "make_knock"}},
+		{"grant", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\ngrants=[\"net\"]\n", []string{"policy.a.grants", `"kv" or "lists"`}},
+		{"list without anything", least + "[[list]]\n", []string{"list[0].name", "list[0].file: missing"}},
+		{"list twice, without its file", least + "[[list]]\nname=\"a\"\nfile=\"a.txt\"\n[[list]]\nname=\"a\"\nfile=\"a.txt\"\n", []string{"list.a.name: stands twice", "list.a.file: /etc/knockgate/a.txt: no such file"}},
+		{"unknown key of decisions", least + "[decisions]\nkeep = true\n", []string{"decisions.keep: unknown key", "keep_facts"}},
+		{"fraction in settings", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\n[policy.settings]\nx = [{ y = 1.5 }]\n", []string{"policy.a.settings.x[0].y", "whole numbers"}},
+		{"date in settings", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\n[policy.settings]\nx = 2026-01-01\n", []string{"policy.a.settings.x", "string in quotes"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Parse(tt.text, "/etc/knockgate/config.toml")
+			if err == nil || c != nil {
+				t.Fatalf("Parse = %v, %v; want an error and nothing else", c, err)
+			}
+			for _, want := range append(tt.want, "/etc/knockgate/config.toml") {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestLoadMissing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none.toml")
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("err = %v, want one that names the file and the flag", err)
+	}
+}
+
+func TestSettingsAreCanonical(t *testing.T) {
+	c, err := Parse(least+`
+[[policy]]
+name = "a"
+module = "a.wasm"
+[policy.settings]
+z = [1, "two", true, [], {}]
+"ä" = "\u0007\""
+a = { c = -5, b = [ { y = 1 }, { x = 2 } ] }
+`, "/c.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(c.Policies.Chain[0].Settings)
+	want := `{"a":{"b":[{"y":1},{"x":2}],"c":-5},"z":[1,"two",true,[],{}],"ä":"\u0007\""}`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// FuzzParse: any text gives a configuration or an error, never both, never a
+// panic.
+func FuzzParse(f *testing.F) {
+	sample, err := os.ReadFile("../../../config.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(sample))
+	f.Add(least)
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := Parse(text, "/c.toml"); (c == nil) == (err == nil) {
+			t.Errorf("Parse = %v, %v", c, err)
+		}
+	})
+}
