@@ -1,0 +1,175 @@
+package resident
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/knockgate/knockgate/host/internal/knock"
+	"github.com/knockgate/knockgate/host/internal/matrix"
+	"github.com/knockgate/knockgate/host/internal/pdu"
+	"github.com/knockgate/knockgate/host/internal/store"
+)
+
+const (
+	typeMember      = "m.room.member"
+	typeCreate      = "m.room.create"
+	typePowerLevels = "m.room.power_levels"
+	typeJoinRules   = "m.room.join_rules"
+)
+
+// place is a place in a room's state.
+type place struct{ typ, key string }
+
+// placed is a state event and its place in the order of the room's events.
+type placed struct {
+	*pdu.Event
+	seq int64
+}
+
+// ownState is the current state as far as this server's own events made it. It
+// never changes once made.
+type ownState struct {
+	events map[place]placed
+	// byID finds the events that a knock may list as auth_events.
+	byID map[matrix.EventID]*pdu.Event
+	// last is the place of the latest own event.
+	last   int64
+	joined int64
+	// answer is the body of an accepted knock's 200.
+	answer []byte
+}
+
+// newOwnState makes the state of a set of events.
+func newOwnState(events map[place]placed, last int64, format Format) *ownState {
+	s := &ownState{events: events, byID: make(map[matrix.EventID]*pdu.Event), last: last}
+	for at, e := range events {
+		switch at.typ {
+		case typeMember:
+			if e.Membership() == "join" {
+				s.joined++
+			}
+			s.byID[e.ID()] = e.Event
+		case typeCreate, typePowerLevels, typeJoinRules:
+			s.byID[e.ID()] = e.Event
+		}
+	}
+	room := new(knock.Room)
+	s.fill(room)
+	s.answer = appendKnockState(nil, room, format)
+	return s
+}
+
+// with returns the state after one more own event.
+func (s *ownState) with(e *pdu.Event, seq int64, format Format) *ownState {
+	events := maps.Clone(s.events)
+	key, _ := e.StateKey()
+	events[place{e.Type(), key}] = placed{e, seq}
+	return newOwnState(events, seq, format)
+}
+
+// get returns the event at a place, or nil.
+func (s *ownState) get(typ, key string) *pdu.Event { return s.events[place{typ, key}].Event }
+
+// fill sets the events of a snapshot.
+func (s *ownState) fill(r *knock.Room) {
+	r.Create, r.PowerLevels = s.get(typeCreate, ""), s.get(typePowerLevels, "")
+	r.JoinRules, r.ACL = s.get(typeJoinRules, ""), s.get("m.room.server_acl", "")
+	r.Name, r.Alias = s.get("m.room.name", ""), s.get("m.room.canonical_alias", "")
+	r.Topic, r.Avatar = s.get("m.room.topic", ""), s.get("m.room.avatar", "")
+	r.Encryption = s.get("m.room.encryption", "")
+	r.Joined = s.joined
+}
+
+// auth returns what decides over a knock of user. Their own knock, or their
+// leaving, is not in it: it decides nothing.
+func (s *ownState) auth(user matrix.UserID) pdu.AuthState {
+	return pdu.AuthState{
+		Create:      s.get(typeCreate, ""),
+		PowerLevels: s.get(typePowerLevels, ""),
+		JoinRules:   s.get(typeJoinRules, ""),
+		Member:      s.get(typeMember, string(user)),
+	}
+}
+
+// maxExtremities is how many forward extremities of a room are in memory. A
+// peer can make any number, with knocks that all follow the same event.
+const maxExtremities = 256
+
+// maxDepth is the largest depth there is.
+//
+// Spec: Room version 6, "Canonical JSON".
+const maxDepth = 1<<53 - 1
+
+// snapshot is a room at one moment. It never changes once made.
+type snapshot struct {
+	knock.Room
+	own *ownState
+	// head is the event at Position.
+	head matrix.EventID
+	// extremities are ordered by base and then seq, highest first, so that the
+	// first has all of our own events among its ancestors.
+	extremities []store.Extremity
+	// complete: there are no extremities but these.
+	complete bool
+}
+
+// after returns the snapshot after one more event, which is the new current
+// state of its place. own is the state with it, or the old one for a knock.
+func (s *snapshot) after(e *pdu.Event, base int64, own *ownState) *snapshot {
+	next := *s
+	next.Position++
+	next.head = e.ID()
+	if own != s.own {
+		next.own = own
+		own.fill(&next.Room)
+	}
+	x := store.Extremity{ID: e.ID(), Base: base, Seq: next.Position, Depth: e.Depth()}
+	list := make([]store.Extremity, 0, len(s.extremities)+1)
+	for _, old := range s.extremities {
+		if !slices.Contains(e.PrevEvents(), old.ID) {
+			list = append(list, old)
+		}
+	}
+	i, _ := slices.BinarySearchFunc(list, x, func(a, b store.Extremity) int {
+		return cmp.Or(cmp.Compare(b.Base, a.Base), cmp.Compare(b.Seq, a.Seq))
+	})
+	list = slices.Insert(list, i, x)
+	if len(list) > maxExtremities {
+		list, next.complete = list[:maxExtremities], false
+	}
+	next.extremities = list
+	return &next
+}
+
+// consumed returns which of an event's prev_events may be extremities.
+func (s *snapshot) consumed(e *pdu.Event) []matrix.EventID {
+	if !s.complete {
+		return e.PrevEvents()
+	}
+	var ids []matrix.EventID
+	for _, x := range s.extremities {
+		if slices.Contains(e.PrevEvents(), x.ID) {
+			ids = append(ids, x.ID)
+		}
+	}
+	return ids
+}
+
+// next returns the prev_events and the depth of an event that comes next.
+func (s *snapshot) next() (prev []matrix.EventID, depth int64) {
+	list := s.extremities[:min(len(s.extremities), pdu.MaxPrevEvents)]
+	prev = make([]matrix.EventID, len(list))
+	for i, x := range list {
+		prev[i], depth = x.ID, max(depth, x.Depth)
+	}
+	return prev, min(depth+1, maxDepth)
+}
+
+// at returns the same snapshot as read at another time.
+func (s *snapshot) at(t time.Time) *snapshot {
+	again := *s
+	again.At = t
+	return &again
+}
