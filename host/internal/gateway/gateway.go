@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/knockgate/knockgate/host/internal/decisionlog"
+	"github.com/knockgate/knockgate/host/internal/knock"
+	"github.com/knockgate/knockgate/host/internal/matrix"
+	"github.com/knockgate/knockgate/host/internal/pdu"
+	"github.com/knockgate/knockgate/host/internal/xmatrix"
+	"github.com/knockgate/knockgate/plugins"
+	"github.com/knockgate/knockgate/sdk/abi"
+)
+
+// Rooms finds a room as it is now. It fails with 404 M_NOT_FOUND for a room
+// that this server is not in.
+type Rooms interface {
+	Room(ctx context.Context, id matrix.RoomID) (*knock.Room, error)
+}
+
+// Templates makes the body of a make_knock's 200 from the same snapshot that
+// was judged.
+type Templates interface {
+	Template(ctx context.Context, r *knock.Room, user matrix.UserID) ([]byte, error)
+}
+
+// Knocks takes signed knocks into a room.
+type Knocks interface {
+	// Stored reports whether the event has been accepted in the room before.
+	Stored(ctx context.Context, room matrix.RoomID, id matrix.EventID) (bool, error)
+	// Check fails if the room's rules refuse the event.
+	Check(ctx context.Context, r *knock.Room, ev *pdu.Event) error
+	// Accept stores the event, durably, and returns the body of the 200.
+	Accept(ctx context.Context, r *knock.Room, ev *pdu.Event) ([]byte, error)
+}
+
+// Policies decides. It fills d, whatever happens.
+type Policies interface {
+	Decide(ctx context.Context, f *abi.Facts, d *plugins.Decision)
+}
+
+// Recorder keeps decisions. It does not block.
+type Recorder interface {
+	Record(r *decisionlog.Record)
+}
+
+// Options is what a gateway is made of. All fields are required.
+type Options struct {
+	Auth      *xmatrix.Authenticator
+	Events    *knock.Checker
+	Rooms     Rooms
+	Templates Templates
+	Knocks    Knocks
+	Policies  Policies
+	Recorder  Recorder
+	// Origins says who may ask, and how often.
+	Origins *Origins
+	// KeyDocument returns the body of /_matrix/key/v2/server.
+	KeyDocument func() []byte
+	// Version is what /_matrix/federation/v1/version says of this program.
+	Version string
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Gateway is the federation listener's handler.
+type Gateway struct {
+	Options
+	router *mux.Router
+}
+
+// New returns the handler of a federation listener.
+func New(o Options) *Gateway {
+	g := &Gateway{Options: o}
+	// The encoded path decides the route, so that an identifier may hold '/';
+	// nothing is cleaned, since a redirect would break the signature.
+	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
+	r.NotFoundHandler = g.plain(func(*http.Request) ([]byte, error) { return nil, matrix.UnrecognizedEndpoint() })
+	r.MethodNotAllowedHandler = g.plain(func(*http.Request) ([]byte, error) { return nil, matrix.UnrecognizedMethod() })
+	r.Handle("/_matrix/federation/v1/make_knock/{room}/{user}", g.knock(abi.MakeKnock)).Methods(http.MethodGet)
+	r.Handle("/_matrix/federation/v1/send_knock/{room}/{event}", g.knock(abi.SendKnock)).Methods(http.MethodPut)
+	r.Handle("/_matrix/key/v2/server", g.plain(g.serverKey)).Methods(http.MethodGet)
+	r.Handle("/_matrix/federation/v1/version", g.plain(g.version)).Methods(http.MethodGet)
+	g.router = r
+	return g
+}
+
+// ServeHTTP answers one request.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.router.ServeHTTP(w, r) }
+
+// serverKey publishes our keys, which anyone may read.
+//
+// Spec: Server-Server API, "GET /_matrix/key/v2/server".
+func (g *Gateway) serverKey(*http.Request) ([]byte, error) { return g.KeyDocument(), nil }
+
+// version names this program.
+//
+// Spec: Server-Server API, "GET /_matrix/federation/v1/version".
+func (g *Gateway) version(*http.Request) ([]byte, error) {
+	return []byte(`{"server":{"name":"Knockgate","version":"` + g.Version + `"}}`), nil
+}
+
+// plain makes a handler of a function that needs nothing but the request.
+func (g *Gateway) plain(answer func(*http.Request) ([]byte, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := answer(r)
+		if err != nil {
+			writeError(w, g.wire(r, err))
+			return
+		}
+		writeJSON(w, http.StatusOK, body)
+	})
+}
