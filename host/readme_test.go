@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/knockgate/knockgate/host/internal/config"
+)
+
+// readmes returns every Markdown file of the repository with its text.
+func readmes(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git" || d.Name() == "state") {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".md") {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			found[path] = string(text)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 3 {
+		t.Fatalf("%d READMEs found; this test would say nothing", len(found))
+	}
+	return found
+}
+
+// blocks returns the fenced blocks of one language.
+func blocks(text, language string) (found []string) {
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```").FindAllStringSubmatch(text, -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
+
+// TestReadmeConfiguration loads every TOML block of every README as (part of)
+// a configuration.
+func TestReadmeConfiguration(t *testing.T) {
+	loaded := 0
+	for path, text := range readmes(t) {
+		for _, block := range blocks(text, "toml") {
+			if !strings.Contains(block, "server_name") {
+				block = "server_name = \"here.example\"\n" + block
+			}
+			if _, err := config.Parse(block, path); err != nil {
+				t.Errorf("%s:\n%s\n%v", path, block, err)
+			}
+			loaded++
+		}
+	}
+	if loaded == 0 {
+		t.Error("no TOML block found")
+	}
+}
+
+// TestReadmeCommands parses every command line of this program in every README.
+func TestReadmeCommands(t *testing.T) {
+	command := regexp.MustCompile(`(?m)^(?:go run \./host|knockgate) (.*)$`)
+	parsed := 0
+	for path, text := range readmes(t) {
+		for _, block := range blocks(text, "sh") {
+			for _, m := range command.FindAllStringSubmatch(block, -1) {
+				args := fields(m[1])
+				cmd, rest, err := newRoot().Find(args)
+				if err == nil {
+					err = cmd.ParseFlags(rest)
+				}
+				if err == nil && cmd.Args != nil {
+					err = cmd.Args(cmd, cmd.Flags().Args())
+				}
+				if err != nil || cmd.RunE == nil {
+					t.Errorf("%s: %s: %v", path, m[0], err)
+				}
+				parsed++
+			}
+		}
+	}
+	if parsed < 4 {
+		t.Errorf("%d commands found", parsed)
+	}
+}
+
+// fields splits a command line as a shell would, as far as READMEs need it.
+func fields(line string) (args []string) {
+	for _, m := range regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(line, -1) {
+		args = append(args, strings.Trim(m, `'"`))
+	}
+	return args
+}
+
+// TestGateRunsReadmesTestCommand: the gate calls the README's test command,
+// and calls it first.
+func TestGateRunsReadmesTestCommand(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, err := os.ReadFile("../.ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const command = "\ngo test ./...\n"
+	if !strings.Contains(string(readme), command) {
+		t.Error("README.md does not have the test command")
+	}
+	at := strings.Index(string(gate), command)
+	if at < 0 {
+		t.Fatal(".ci/run does not call the README's test command")
+	}
+	for _, other := range []string{"\ngo vet", "staticcheck@", "-race"} {
+		if i := strings.Index(string(gate), other); i >= 0 && i < at {
+			t.Errorf(".ci/run calls %q before the README's test command", strings.TrimSpace(other))
+		}
+	}
+}
+
+// TestEveryCommandHasHelp: each command says what it does, with an example
+// where it takes anything.
+func TestEveryCommandHasHelp(t *testing.T) {
+	for _, args := range [][]string{{}, {"serve"}, {"knock"}, {"demo"}, {"room"}, {"room", "create"}, {"room", "list"}, {"decisions"}, {"policy"}, {"policy", "status"}, {"policy", "rollback"}} {
+		var out strings.Builder
+		if code := runContext(context.Background(), append(args, "--help"), &out, &out); code != exitOK {
+			t.Errorf("%v --help: exit code %d", args, code)
+		}
+		if !strings.Contains(out.String(), "Usage:") {
+			t.Errorf("%v --help:\n%s", args, &out)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"reflect"
+	"slices"
+	"syscall"
+
+	"github.com/knockgate/knockgate/host/internal/config"
+	"github.com/knockgate/knockgate/plugins"
+)
+
+// watch reloads the policies on SIGHUP and, unless the configuration says not
+// to, when the configuration or a module changes. It returns when ctx is done.
+func (s *system) watch(ctx context.Context) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	// One slot: a change during a reload leads to one more reload.
+	changed := make(chan struct{}, 1)
+	poke := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	paths := s.watched(s.cfg)
+	stop := s.startWatching(ctx, paths, poke)
+	defer func() { stop() }()
+	for {
+		why := "SIGHUP"
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+		case <-changed:
+			why = "a file changed"
+		}
+		if cfg := s.reload(ctx, why); cfg != nil && !slices.Equal(paths, s.watched(cfg)) {
+			stop()
+			paths = s.watched(cfg)
+			stop = s.startWatching(ctx, paths, poke)
+		}
+	}
+}
+
+// watchLists reads lists again when their files change, or on SIGHUP alone if
+// the configuration says not to watch. It returns when ctx is done.
+func (s *system) watchLists(ctx context.Context) error {
+	if s.cfg.Policies.Watch {
+		return s.lists.Watch(ctx)
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			s.lists.Reload()
+		}
+	}
+}
+
+// startWatching starts the file watcher, which calls changed. stop ends it and
+// waits for it.
+func (s *system) startWatching(ctx context.Context, paths []string, changed func()) (stop func()) {
+	if !s.cfg.Policies.Watch {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := plugins.Watch(ctx, paths, changed); err != nil {
+			s.log.Error("file watcher stopped; SIGHUP still reloads", "err", err)
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// watched returns the files that make the chain: the configuration, each module,
+// and what a rollback changes.
+func (s *system) watched(cfg *config.Config) []string {
+	paths := []string{cfg.Path, s.revisions.ActiveFile()}
+	for _, p := range cfg.Policies.Chain {
+		if !slices.Contains(paths, p.Module) {
+			paths = append(paths, p.Module)
+		}
+	}
+	return paths
+}
+
+// reload loads the policies anew and swaps the chain. Any fault leaves the
+// running chain as it is and says why. It returns the configuration it has
+// read, nil if that is faulty.
+func (s *system) reload(ctx context.Context, why string) *config.Config {
+	cfg, err := config.Load(s.cfg.Path)
+	if err == nil {
+		err = s.swap(ctx, cfg, why)
+	}
+	if err != nil {
+		s.log.Error("reload failed; the running policies stay", "why", why, "revision", s.gate.Revision(), "err", err)
+	}
+	return cfg
+}
+
+func (s *system) swap(ctx context.Context, cfg *config.Config, why string) error {
+	if keys := needRestart(s.cfg, cfg); len(keys) > 0 {
+		s.log.Warn("these changes take effect at the next start", "keys", keys)
+	}
+	running := s.gate.Acquire()
+	defer running.Release()
+	l, err := s.load(ctx, cfg, running)
+	if err != nil {
+		return err
+	}
+	revision := l.chain.Revision()
+	if revision == running.Revision() {
+		s.keep(l) // a rollback may be over, or a fallback good again
+		l.chain.Release()
+		s.log.Debug("reload: nothing that can change a decision has changed", "why", why)
+		return nil
+	}
+	s.warnMonitored(l.chain)
+	s.gate.Swap(l.chain)
+	s.log.Info("policies swapped", "why", why, "revision", revision, "was", running.Revision(), "rolled_back", l.rolledBack)
+	s.keep(l)
+	return nil
+}
+
+// needRestart names the tables that differ and that a reload does not apply.
+func needRestart(was, is *config.Config) (keys []string) {
+	compare := func(key string, a, b any) {
+		if !reflect.DeepEqual(a, b) {
+			keys = append(keys, key)
+		}
+	}
+	compare("server_name", was.ServerName, is.ServerName)
+	compare("state_dir", was.StateDir, is.StateDir)
+	compare("listen", was.Listen, is.Listen)
+	compare("federation", was.Federation, is.Federation)
+	compare("log", was.Log, is.Log)
+	compare("room", was.Rooms, is.Rooms)
+	compare("list", was.Lists, is.Lists)
+	compare("decisions", was.Decisions, is.Decisions)
+	compare("policies.watch", was.Policies.Watch, is.Policies.Watch)
+	return keys
+}

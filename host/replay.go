@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/knockgate/knockgate/host/internal/config"
+	"github.com/knockgate/knockgate/host/internal/decisionlog"
+	"github.com/knockgate/knockgate/host/internal/store"
+	"github.com/knockgate/knockgate/plugins"
+)
+
+func newReplay() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "replay REQUEST_ID",
+		Short: "Judge a stored decision again",
+		Long: `Judges a stored decision again with the policies of the configuration, and says
+whether the outcome is the same. The policies are told what they were told then,
+and what they ask of the host (lists, what they remember, random numbers, the
+time) is answered as it was answered then. Nothing is written.
+
+It needs a decision that was stored with keep_facts of [decisions]. With the
+policies as they were, the outcome is the same; with changed ones, this is what
+they would have decided.
+
+Exit codes: 0 the same, 2 another outcome, 1 anything else.`,
+		Example: "  knockgate replay 7KQ3ZL5YPA",
+		Args:    cobra.ExactArgs(1),
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withStore(cmd, *path, func(cfg *config.Config, st *store.Store) error {
+			list, err := st.Decisions(cmd.Context(), store.DecisionFilter{Request: args[0], Limit: 1})
+			if err != nil {
+				return err
+			}
+			if len(list) == 0 {
+				return fmt.Errorf("no decision has the request ID %q; \"knockgate decisions --json\" shows them", args[0])
+			}
+			was, err := decisionlog.Restore(&list[0])
+			if err != nil {
+				return err
+			}
+			return replay(cmd.Context(), cmd.OutOrStdout(), cfg, was)
+		})
+	}
+	return cmd
+}
+
+func replay(ctx context.Context, w io.Writer, cfg *config.Config, was *plugins.Recorded) (err error) {
+	chain, end, err := loadAside(ctx, cfg, chainSpec(cfg.Policies))
+	if err != nil {
+		return fmt.Errorf("%s: %w", cfg.Path, err)
+	}
+	defer func() { err = errors.Join(err, end()) }()
+
+	var d plugins.Decision
+	differences := chain.Replay(ctx, was, &d)
+	fmt.Fprintf(w, "decision %s, %s of %s on %s\n", was.Facts.RequestID, was.Facts.Phase, printable(was.Facts.UserID), printable(was.Facts.RoomID))
+	fmt.Fprintf(w, "  chain     was %.12s, is %.12s\n", was.Revision, d.Revision)
+	for _, s := range d.Steps {
+		fmt.Fprintf(w, "  policy    %s: %s\n", s.Policy, stepOutcome(s))
+		calls, err := plugins.DescribeTrace(s.Trace)
+		if err != nil {
+			return err
+		}
+		for _, call := range calls {
+			fmt.Fprintf(w, "            %s\n", call)
+		}
+	}
+	fmt.Fprintf(w, "  verdict   %s, by %s\n", d.Verdict, orDefault(d.Policy))
+	if len(differences) == 0 {
+		fmt.Fprintln(w, "the same as it was")
+		return nil
+	}
+	fmt.Fprintln(w, "another outcome:")
+	for _, x := range differences {
+		where := "chain"
+		if x.Policy != "" {
+			where = "policy " + x.Policy
+		}
+		fmt.Fprintf(w, "  %s: %s\n", where, strings.ToValidUTF8(x.What, "\ufffd"))
+	}
+	return exitCode(exitDenied)
+}
+
+func stepOutcome(s plugins.Step) string {
+	if s.Fault.Class != plugins.FaultNone {
+		return fmt.Sprintf("fault %s: %s", s.Fault.Class, s.Fault.Text)
+	}
+	return s.Verdict.String()
+}

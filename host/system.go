@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/knockgate/knockgate/host/internal/certificate"
+	"github.com/knockgate/knockgate/host/internal/config"
+	"github.com/knockgate/knockgate/host/internal/decisionlog"
+	"github.com/knockgate/knockgate/host/internal/discovery"
+	"github.com/knockgate/knockgate/host/internal/gateway"
+	"github.com/knockgate/knockgate/host/internal/knock"
+	"github.com/knockgate/knockgate/host/internal/matrix"
+	"github.com/knockgate/knockgate/host/internal/policykv"
+	"github.com/knockgate/knockgate/host/internal/policylist"
+	"github.com/knockgate/knockgate/host/internal/resident"
+	"github.com/knockgate/knockgate/host/internal/revisions"
+	"github.com/knockgate/knockgate/host/internal/serverkey"
+	"github.com/knockgate/knockgate/host/internal/store"
+	"github.com/knockgate/knockgate/host/internal/xmatrix"
+	"github.com/knockgate/knockgate/plugins"
+)
+
+// Names of what the state folder holds, beside the certificate's files.
+const (
+	signingKeyFile = "signing.key"
+	storeFile      = "knockgate.db"
+)
+
+// system is a running resident server: every component, wired. It is made by
+// openSystem, run by Run and taken down by Close, and the tests use the same.
+type system struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	listener  net.Listener
+	kv        *policykv.KV
+	lists     *policylist.Lists
+	engine    *plugins.Engine
+	gate      *plugins.Gate
+	revisions *revisions.Store
+	key       *serverkey.SigningKey
+	store     *store.Store
+	rooms     *resident.Local
+	client    *discovery.Client
+	ring      *serverkey.Ring
+	recorder  *decisionlog.Log
+	server    *http.Server
+
+	// fallback says what runs instead of configured policies that do not load;
+	// "" where they did.
+	fallback string
+	// made lists what this start made in the state folder.
+	made []string
+	// lobby are the configured rooms, in the order of the configuration.
+	lobby []resident.Summary
+}
+
+// openSystem makes all components in the order in which a fault leaves the
+// least behind: the port, then the policies, then the state folder. On failure
+// it takes down what it made.
+//
+// listener is where to listen; nil: where the configuration says.
+func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, log *slog.Logger) (_ *system, err error) {
+	s := &system{cfg: cfg, log: log, listener: listener}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := s.openListener(); err != nil {
+		return nil, err
+	}
+	l, err := s.openPolicies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := s.openState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.keep(l)
+	if err := s.openRooms(ctx); err != nil {
+		return nil, err
+	}
+	s.openGateway(cert)
+	return s, nil
+}
+
+func (s *system) openListener() (err error) {
+	if s.listener != nil {
+		return nil
+	}
+	s.listener, err = net.Listen("tcp", s.cfg.Listen.Federation.String())
+	if err != nil {
+		return fmt.Errorf("%s: listen.federation: %w; stop what listens there, or name another address", s.cfg.Path, err)
+	}
+	return nil
+}
+
+// openPolicies loads the policies. It writes nothing: what is in force is kept
+// once there is a state folder.
+func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
+	if s.lists, err = policylist.Open(s.cfg.Lists, s.log); err != nil {
+		return l, fmt.Errorf("%s: %w", s.cfg.Path, err)
+	}
+	s.kv = &policykv.KV{} // what the store has for it comes with the store
+	s.revisions = revisions.Open(s.cfg.StateDir)
+	s.engine, err = plugins.NewEngine(plugins.EngineOptions{
+		Log: s.log, KV: s.kv, Lists: s.lists, Record: s.cfg.Decisions.KeepFacts, Monitored: s.monitored,
+	})
+	if err != nil {
+		return l, err
+	}
+	if l, err = s.load(ctx, s.cfg, nil); err != nil {
+		if l, err = s.fallBack(ctx, err); err != nil {
+			return l, err
+		}
+	}
+	s.gate = plugins.NewGate(l.chain)
+	s.warnMonitored(l.chain)
+	return l, nil
+}
+
+// monitored records what a policy in monitor mode would have said. Knocks come
+// only once the recorder is there.
+func (s *system) monitored(r *plugins.MonitorResult) { s.recorder.Monitored(r) }
+
+// warnMonitored names the policies that are asked and not obeyed, so that one
+// does not stay so by oversight.
+func (s *system) warnMonitored(c *plugins.Chain) {
+	var names []string
+	for _, p := range c.Policies() {
+		if p.Mode == plugins.Monitor {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) > 0 {
+		s.log.Warn("policies in monitor mode decide nothing; knockgate decisions --monitor lists what they would have said", "policies", names)
+	}
+}
+
+// openState opens or makes the signing key, the certificate and the store. A
+// state folder that this call made is removed again if one of them fails.
+func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error) {
+	dir := s.cfg.StateDir
+	if _, statErr := os.Stat(dir); errors.Is(statErr, os.ErrNotExist) {
+		defer func() {
+			if err != nil {
+				os.RemoveAll(dir)
+			}
+		}()
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return cert, fmt.Errorf("%s: state_dir: %w", s.cfg.Path, err)
+	}
+	var made bool
+	if s.key, made, err = serverkey.LoadOrCreate(filepath.Join(dir, signingKeyFile)); err != nil {
+		return cert, err
+	}
+	s.note(made, "signing key "+string(s.key.KeyID()))
+
+	if s.cfg.Listen.Certificate != "" {
+		cert, err = certificate.Load(s.cfg.Listen.Certificate, s.cfg.Listen.Key)
+	} else {
+		cert, made, err = certificate.LoadOrCreate(dir, s.cfg.ServerName.Host(), time.Now())
+		s.note(made, "self-signed TLS certificate")
+	}
+	if err != nil {
+		return cert, err
+	}
+
+	path := filepath.Join(dir, storeFile)
+	_, statErr := os.Stat(path)
+	if s.store, err = store.Open(ctx, path); err != nil {
+		return cert, err
+	}
+	s.note(errors.Is(statErr, os.ErrNotExist), "store")
+	return cert, s.kv.Open(ctx, s.store, time.Now().UnixMilli(), s.log)
+}
+
+func (s *system) note(made bool, what string) {
+	if made {
+		s.made = append(s.made, what)
+	}
+}
+
+// openRooms makes the configured rooms that are not there.
+func (s *system) openRooms(ctx context.Context) (err error) {
+	if s.rooms, err = newLocal(s.cfg, s.store, s.key, s.log); err != nil {
+		return err
+	}
+	there, err := s.rooms.Rooms(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range s.cfg.Rooms {
+		alias := "#" + r.Alias + ":" + string(s.cfg.ServerName)
+		room, ok := byAlias(there, alias)
+		if !ok {
+			_, err := s.rooms.CreateRoom(ctx, resident.RoomSpec{
+				Version: r.Version, Alias: r.Alias, Name: r.Name, JoinRule: r.JoinRule,
+			})
+			if err != nil {
+				return fmt.Errorf("room %s: %w", alias, err)
+			}
+			if there, err = s.rooms.Rooms(ctx); err != nil {
+				return err
+			}
+			room, _ = byAlias(there, alias)
+			s.note(true, "room "+alias)
+		}
+		s.lobby = append(s.lobby, room)
+	}
+	return nil
+}
+
+func byAlias(rooms []resident.Summary, alias string) (resident.Summary, bool) {
+	for _, r := range rooms {
+		if r.Alias == alias {
+			return r, true
+		}
+	}
+	return resident.Summary{}, false
+}
+
+// newLocal returns the rooms of a store.
+func newLocal(cfg *config.Config, st *store.Store, key *serverkey.SigningKey, log *slog.Logger) (*resident.Local, error) {
+	return resident.NewLocal(resident.Options{Store: st, Server: cfg.ServerName, Signer: key, Now: time.Now, Log: log})
+}
+
+func (s *system) openGateway(cert tls.Certificate) {
+	fed := s.cfg.Federation
+	s.client = discovery.NewClient(discovery.Options{AllowPrivate: fed.AllowPrivate, LoopbackSelfSigned: fed.LoopbackSelfSigned})
+	s.ring = serverkey.NewRing(serverkey.RingOptions{
+		Fetch: s.client, Cache: s.store, Own: s.cfg.ServerName, OwnKey: s.key, Now: time.Now, Log: s.log,
+	})
+	s.recorder = decisionlog.New(s.store, s.log, s.cfg.Decisions.KeepFacts)
+	handler := gateway.New(gateway.Options{
+		Auth:        &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
+		Events:      &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
+		Rooms:       s.rooms,
+		Templates:   s.rooms,
+		Knocks:      s.rooms,
+		Policies:    decider{s.gate},
+		Recorder:    s.recorder,
+		Origins:     gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
+		KeyDocument: serverkey.NewPublisher(s.cfg.ServerName, s.key, nil, keyLifetime, time.Now).Body,
+		Version:     version(),
+		Now:         time.Now,
+		Log:         s.log,
+	})
+	s.server = &http.Server{
+		Handler:           handler,
+		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// keyLifetime is how long the document of our keys promises them.
+const keyLifetime = 24 * time.Hour
+
+// drainTime is how long a stop waits for requests that are under way.
+const drainTime = 10 * time.Second
+
+// Run serves until ctx is done, then lets the requests under way finish. A
+// listener that ends by itself is an error.
+func (s *system) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := s.server.ServeTLS(s.listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("federation listener: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		return s.server.Shutdown(drain)
+	})
+	group.Go(func() error { return s.watch(ctx) })
+	group.Go(func() error { return s.watchLists(ctx) })
+	return group.Wait()
+}
+
+// Close takes the components down in the reverse order of their making. It is
+// safe on a system that openSystem did not finish, and safe twice.
+func (s *system) Close() error {
+	var errs []error
+	if s.listener != nil {
+		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.ring != nil {
+		s.ring.Close()
+	}
+	if s.client != nil {
+		s.client.Close()
+	}
+	// The gate waits for the policies in monitor mode, whose verdicts the store
+	// keeps.
+	if s.gate != nil {
+		errs = append(errs, s.gate.Close(context.Background()))
+	}
+	if s.kv != nil {
+		s.kv.Close()
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	if s.engine != nil {
+		errs = append(errs, s.engine.Close(context.Background()))
+	}
+	return errors.Join(errs...)
+}
+
+// address returns where the server listens.
+func (s *system) address() matrix.ServerName { return matrix.ServerName(s.listener.Addr().String()) }

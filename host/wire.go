@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/knockgate/knockgate/host/internal/config"
+	"github.com/knockgate/knockgate/host/internal/decisionlog"
+	"github.com/knockgate/knockgate/host/internal/gateway"
+	"github.com/knockgate/knockgate/host/internal/policykv"
+	"github.com/knockgate/knockgate/host/internal/policylist"
+	"github.com/knockgate/knockgate/host/internal/resident"
+	"github.com/knockgate/knockgate/host/internal/serverkey"
+	"github.com/knockgate/knockgate/host/internal/store"
+	"github.com/knockgate/knockgate/plugins"
+	"github.com/knockgate/knockgate/sdk/abi"
+)
+
+// The seams between the packages, held at compile time.
+var (
+	_ gateway.Rooms     = (*resident.Local)(nil)
+	_ gateway.Templates = (*resident.Local)(nil)
+	_ gateway.Knocks    = (*resident.Local)(nil)
+	_ gateway.Policies  = decider{}
+	_ gateway.Recorder  = (*decisionlog.Log)(nil)
+	_ decisionlog.Store = (*store.Store)(nil)
+	_ serverkey.Cache   = (*store.Store)(nil)
+	_ policykv.Store    = (*store.Store)(nil)
+	_ plugins.KV        = (*policykv.KV)(nil)
+	_ plugins.Lists     = (*policylist.Lists)(nil)
+)
+
+// decider asks whatever chain the gate holds at the moment of each decision.
+type decider struct{ gate *plugins.Gate }
+
+func (d decider) Decide(ctx context.Context, f *abi.Facts, out *plugins.Decision) {
+	chain := d.gate.Acquire()
+	defer chain.Release()
+	chain.Evaluate(ctx, f, out)
+}
+
+// chainSpec turns the configured policies into what the engine loads.
+func chainSpec(p config.Policies) plugins.ChainSpec {
+	spec := plugins.ChainSpec{Default: verdict(p.Default)}
+	for _, c := range p.Chain {
+		policy := plugins.PolicySpec{
+			Name: c.Name, Module: c.Module, Digest: c.Digest, Settings: c.Settings,
+			OnError: verdict(c.OnError), Mode: plugins.Mode(c.Mode),
+			Rooms: c.Rooms, Origins: c.Origins, Grants: c.Grants,
+			Limits: plugins.Limits{Fuel: c.Fuel, Isolation: plugins.Isolation(c.Isolation)},
+		}
+		for _, phase := range c.Phases {
+			switch phase {
+			case abi.MakeKnock.String():
+				policy.Phases = append(policy.Phases, abi.MakeKnock)
+			case abi.SendKnock.String():
+				policy.Phases = append(policy.Phases, abi.SendKnock)
+			}
+		}
+		spec.Policies = append(spec.Policies, policy)
+	}
+	return spec
+}
+
+// verdict returns the verdict of a word that config has checked. Any other is
+// the zero verdict, which the engine takes as deny.
+func verdict(word string) abi.Verdict {
+	v, _ := abi.ParseVerdict(word)
+	return v
+}
+
+// version returns what this binary was built from: a module version, a commit,
+// or "development".
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "development"
+	}
+	return info.Main.Version
+}
+
+// newLogger returns the program's log, on w.
+func newLogger(l config.Log, w logWriter) *slog.Logger {
+	options := &slog.HandlerOptions{Level: l.Level}
+	if l.JSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
