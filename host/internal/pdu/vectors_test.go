@@ -13,10 +13,10 @@ import (
 	"github.com/knockgate/knockgate/host/internal/pdu"
 )
 
-// testdata/vectors.json was made by an implementation that shares nothing with
+// vectors.json was made by an implementation that shares nothing with
 // this one and reproduces the vectors of the specification.
 func TestVectors(t *testing.T) {
-	raw, err := os.ReadFile("testdata/vectors.json")
+	raw, err := os.ReadFile("../../testdata/vectors.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ type capture struct {
 
 func readCapture(tb testing.TB) *capture {
 	tb.Helper()
-	raw, err := os.ReadFile("testdata/synapse-1.160.json")
+	raw, err := os.ReadFile("../../testdata/synapse-1.160.json")
 	if err != nil {
 		tb.Fatal(err)
 	}

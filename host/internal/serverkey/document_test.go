@@ -45,7 +45,7 @@ func signed(t testing.TB, server, object string, keys ...*SigningKey) []byte {
 
 // TestVector: a document made and signed by another implementation.
 func TestVector(t *testing.T) {
-	data, err := os.ReadFile("testdata/vectors.json")
+	data, err := os.ReadFile("../../testdata/vectors.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestVector(t *testing.T) {
 
 // TestCapturedDocuments: what Synapse published.
 func TestCapturedDocuments(t *testing.T) {
-	data, err := os.ReadFile("testdata/synapse-1.160.json")
+	data, err := os.ReadFile("../../testdata/synapse-1.160.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func authenticate(t *testing.T, a *Authenticator, headers []string, method, targ
 
 // TestVectors: signatures made by another implementation.
 func TestVectors(t *testing.T) {
-	data, err := os.ReadFile("testdata/vectors.json")
+	data, err := os.ReadFile("../../testdata/vectors.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestVectors(t *testing.T) {
 // TestCaptures: every captured request of a server whose key is published
 // authenticates, and none does after a change.
 func TestCaptures(t *testing.T) {
-	data, err := os.ReadFile("testdata/synapse-1.160.json")
+	data, err := os.ReadFile("../../testdata/synapse-1.160.json")
 	if err != nil {
 		t.Fatal(err)
 	}
