@@ -175,8 +175,13 @@ func (s *serve) log() []byte {
 // createRoom makes a knockable room, as an operator would, and returns its ID.
 func (s *serve) createRoom(t *testing.T, version string) string {
 	t.Helper()
+	return s.createRoomWith(t, version, "knock")
+}
+
+func (s *serve) createRoomWith(t *testing.T, version, joinRule string) string {
+	t.Helper()
 	cmd := exec.Command(s.program, "room", "create", "--config", s.config,
-		"--version", version, "--name", "Room of version "+version, "--join-rule", "knock")
+		"--version", version, "--name", "Room of version "+version, "--join-rule", joinRule)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
