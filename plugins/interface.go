@@ -18,21 +18,29 @@ import (
 // scan refuses what is no module, and a module that would keep the engine's
 // decoder or compiler busy beyond reason, before either sees it.
 func scan(_ context.Context, l *loading) error {
+	m, err := scanModule(l.module)
+	if err != nil {
+		return err
+	}
+	l.scanned = m
+	return checkIsolation(l.policy.limits.Isolation, m)
+}
+
+func scanModule(module []byte) (*wasmbin.Module, error) {
 	switch {
-	case !bytes.HasPrefix(l.module, []byte("\x00asm")):
-		return fmt.Errorf("not a WebAssembly module (it starts with %q)", l.module[:min(len(l.module), 16)])
-	case bytes.HasPrefix(l.module[4:], []byte("\x0d\x00\x01\x00")):
-		return errors.New("a WebAssembly component, not a module; build it without the component step")
+	case !bytes.HasPrefix(module, []byte("\x00asm")):
+		return nil, fmt.Errorf("not a WebAssembly module (it starts with %q)", module[:min(len(module), 16)])
+	case bytes.HasPrefix(module[4:], []byte("\x0d\x00\x01\x00")):
+		return nil, errors.New("a WebAssembly component, not a module; build it without the component step")
 	}
 	limits := wasmbin.DefaultLimits()
 	limits.FileBytes = MaxModule
 	limits.MemoryMin = maxPages + 1 // the policy's own limit is checked with the exports
-	m, err := wasmbin.Scan(l.module, limits)
+	m, err := wasmbin.Scan(module, limits)
 	if err != nil {
-		return fmt.Errorf("not a valid module: %w", err)
+		return nil, fmt.Errorf("not a valid module: %w", err)
 	}
-	l.scanned = m
-	return checkIsolation(l.policy.limits.Isolation, m)
+	return m, nil
 }
 
 // checkImports refuses a module that asks for what no policy gets, or this one

@@ -67,6 +67,8 @@ type loading struct {
 	module  []byte          // replaced by meter
 	scanned *wasmbin.Module // set by scan
 	file    string          // how the module is called in errors
+
+	metadata *Metadata // set by readMetadata, nil if there is none
 }
 
 // stages is the load pipeline. Each stage leaves what it made in the loading's
@@ -78,6 +80,8 @@ var stages = []struct {
 	{StageScan, scan},
 	{StageImports, checkImports},
 	{StageExports, checkExports},
+	{StageMetadata, readMetadata},
+	{StageSettings, checkSettings},
 	{StageMeter, meter},
 	{StageCompile, compile},
 	{StageInstantiate, instantiate}, // and StageConfigure, by its *startError

@@ -17,10 +17,12 @@ const (
 	StageScan        Stage = "scan"        // a Wasm module within limits that keep the compiler safe
 	StageImports     Stage = "imports"     // nothing asked for that was not granted
 	StageExports     Stage = "exports"     // what the ABI asks for, and memory within its limit
+	StageMetadata    Stage = "metadata"    // what the module says of itself
+	StageSettings    Stage = "settings"    // the settings against the module's schema
 	StageMeter       Stage = "meter"       // the rewriting that bounds it
 	StageCompile     Stage = "compile"     // validation and native code
 	StageInstantiate Stage = "instantiate" // start section, _initialize, buffer
-	StageConfigure   Stage = "configure"   // the settings
+	StageConfigure   Stage = "configure"   // the settings, by the policy itself
 )
 
 // LoadError says why a policy cannot be loaded.
@@ -41,8 +43,8 @@ func (e *LoadError) Error() string {
 // Unwrap returns e.Err.
 func (e *LoadError) Unwrap() error { return e.Err }
 
-// SettingsError is what a policy's configure found wrong with its settings. It
-// has at least one entry.
+// SettingsError is what a module's schema, or the policy's configure, found wrong
+// with its settings. It has at least one entry.
 type SettingsError struct{ Errors []SettingError }
 
 // SettingError is one setting that is wrong.

@@ -16,6 +16,10 @@ package abi
 // Module is the import module of the host functions.
 const Module = "knock_v1"
 
+// MetadataSection is the custom section in which a module says what it is, and
+// what settings it takes.
+const MetadataSection = "knock.policy"
+
 // Names of guest exports.
 const (
 	// ExportMemory is the guest's linear memory. Required.
@@ -102,6 +106,8 @@ const (
 	MaxMessage = 512
 	// MaxSettings is the largest settings JSON.
 	MaxSettings = 128 << 10
+	// MaxMetadata is the most of what is in MetadataSection.
+	MaxMetadata = 64 << 10
 	// MaxGlob and MaxGlobText are the most of ImportGlobMatch.
 	MaxGlob     = 512
 	MaxGlobText = 64 << 10

@@ -36,9 +36,12 @@ func TestReadmeTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]string{"module": "knock_v1"} // stands in a sentence
+	got := map[string]string{"module": "knock_v1", "metadatasection": "knock.policy"} // stand in sentences
 	if !strings.Contains(string(text), "Import module `knock_v1`") {
 		t.Error("README.md does not name the import module")
+	}
+	if !strings.Contains(string(text), "one custom section named\n`knock.policy`") {
+		t.Error("README.md does not name the metadata section")
 	}
 	section := ""
 	for line := range strings.Lines(string(text)) {
