@@ -85,6 +85,9 @@ func ParseMetadata(text []byte) (*Metadata, error) {
 	return m, nil
 }
 
+// JSON returns the metadata as it stands in a module.
+func (m *Metadata) JSON() []byte { return bytes.Clone(m.text) }
+
 // ReadMetadata returns the metadata of a module, nil if it has none. It fails
 // if the module or its metadata would be refused at load.
 func ReadMetadata(module []byte) (*Metadata, error) {

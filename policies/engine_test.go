@@ -32,6 +32,7 @@ func TestEngine(t *testing.T) {
 					t.Error(err)
 				}
 			})
+			m := metadata(t, name)
 			var last *plugins.Chain
 			for _, f := range files {
 				chain, err := e.Load(t.Context(), plugins.ChainSpec{Policies: []plugins.PolicySpec{{
@@ -39,7 +40,7 @@ func TestEngine(t *testing.T) {
 					Limits: plugins.Limits{Instances: 1},
 				}}}, last)
 				if len(f.Refused) > 0 {
-					checkRefused(t, f, err)
+					checkRefused(t, m, f, err)
 					continue
 				}
 				if err != nil {
@@ -56,7 +57,8 @@ func TestEngine(t *testing.T) {
 	}
 }
 
-func checkRefused(t *testing.T, f fixture.File, err error) {
+// checkRefused: the module's schema refuses what it can, and configure the rest.
+func checkRefused(t *testing.T, m *plugins.Metadata, f fixture.File, err error) {
 	t.Helper()
 	if f.Settings[0] != '{' {
 		if err == nil { // the engine refuses these itself
@@ -64,17 +66,18 @@ func checkRefused(t *testing.T, f fixture.File, err error) {
 		}
 		return
 	}
-	var refused *plugins.SettingsError
-	if !errors.As(err, &refused) {
+	refused, ok := errors.AsType[*plugins.SettingsError](err)
+	failure, _ := errors.AsType[*plugins.LoadError](err)
+	if !ok {
 		t.Errorf("%s: got %v, want the settings refused", f.Name, err)
 		return
 	}
-	var got policy.SettingsError
-	for _, e := range refused.Errors {
-		got = append(got, policy.SettingError{Path: e.Path, Message: e.Message})
+	stage, want := plugins.StageConfigure, len(f.Refused)
+	if bySchema, ok := errors.AsType[*plugins.SettingsError](m.CheckSettings(f.Settings)); ok {
+		stage, want = plugins.StageSettings, len(bySchema.Errors)
 	}
-	if len(got) != len(f.Refused) {
-		t.Errorf("%s: got %d faults, want %d", f.Name, len(got), len(f.Refused))
+	if got := len(refused.Errors); failure.Stage != stage || got != want {
+		t.Errorf("%s: got %d faults at %s, want %d at %s", f.Name, got, failure.Stage, want, stage)
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/knockgate/knockgate/plugins"
 )
 
 // sumsName is the file that names the toolchain and the digest of each module.
@@ -95,6 +97,9 @@ func build(folder string, names []string, place func(name string) string) ([]byt
 		if err := errors.Join(err, os.RemoveAll(temp)); err != nil {
 			return nil, err
 		}
+		if wasm, err = annotate(folder, name, wasm); err != nil {
+			return nil, err
+		}
 		if err := writeFile(place(name), wasm); err != nil {
 			return nil, err
 		}
@@ -114,6 +119,19 @@ func compile(folder, name, out string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %v\n%s", name, err, text)
 	}
 	return os.ReadFile(out)
+}
+
+// annotate puts the policy's metadata.json into its module.
+func annotate(folder, name string, wasm []byte) ([]byte, error) {
+	path := filepath.Join(folder, name, "metadata.json")
+	metadata, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if wasm, err = plugins.Annotate(wasm, metadata); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return wasm, nil
 }
 
 // settings are what of the environment could change the result.
