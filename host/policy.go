@@ -24,9 +24,9 @@ import (
 func newPolicy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "See which policies are in force, and go back to the ones before",
+		Short: "See which policies are in force, go back to the ones before, look at modules",
 	}
-	cmd.AddCommand(newPolicyStatus(), newPolicyRollback())
+	cmd.AddCommand(newPolicyStatus(), newPolicyRollback(), newPolicyInspect(), newPolicyAnnotate())
 	return cmd
 }
 

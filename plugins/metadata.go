@@ -171,7 +171,8 @@ type Setting struct {
 	// Path is where it stands, with "[]" for any item of a list and "*" for any
 	// other key, such as "rules[].allow".
 	Path string `json:"path"`
-	// Kind says what it may be, such as "a text or a list".
+	// Kind says what it may be, such as "a text or a list" or "a whole number
+	// from 1 to 10".
 	Kind string `json:"kind"`
 	// Allowed is the JSON of each value that it may have, if they are few.
 	Allowed []string `json:"allowed,omitempty"`

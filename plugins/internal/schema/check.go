@@ -137,15 +137,23 @@ func (s *Schema) what() string {
 
 // within says what a number must be if it is outside its bounds, else "".
 func within(least, most bound, n int64) string {
-	switch {
-	case (!least.set || n >= least.n) && (!most.set || n <= most.n):
+	if (!least.set || n >= least.n) && (!most.set || n <= most.n) {
 		return ""
+	}
+	return span(least, most)
+}
+
+// span says which numbers are within bounds, "" if there are none.
+func span(least, most bound) string {
+	switch {
 	case least.set && most.set:
 		return fmt.Sprintf("from %d to %d", least.n, most.n)
 	case least.set:
 		return fmt.Sprintf("at least %d", least.n)
+	case most.set:
+		return fmt.Sprintf("at most %d", most.n)
 	}
-	return fmt.Sprintf("at most %d", most.n)
+	return ""
 }
 
 func kindOf(v any) kinds {

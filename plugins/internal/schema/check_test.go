@@ -89,10 +89,10 @@ func TestCheckIsBounded(t *testing.T) {
 func TestFields(t *testing.T) {
 	want := []Field{
 		{Path: "by_room", Kind: "an object"},
-		{Path: "by_room.*", Kind: "a whole number"},
-		{Path: "limit", Kind: "a whole number", Default: "3"},
+		{Path: "by_room.*", Kind: "a whole number at least 0"},
+		{Path: "limit", Kind: "a whole number from 1 to 10", Default: "3"},
 		{Path: "mode", Kind: "a text", Allowed: []string{`"open"`, `"shut"`}, Required: true},
-		{Path: "most", Kind: "a whole number"},
+		{Path: "most", Kind: "a whole number at most 5"},
 		{Path: "names", Kind: "a text or a list", Description: "Who may knock"},
 		{Path: "names[]", Kind: "a text"},
 		{Path: "once", Kind: "true or false", Default: "true", Description: "Ring once."},

@@ -108,7 +108,8 @@ type Field struct {
 	// Path is the setting's, with "[]" for any item of a list and "*" for any
 	// other key, such as "rules[].allow".
 	Path string
-	// Kind says what it may be, such as "a text or a list".
+	// Kind says what it may be, such as "a text or a list" or "a whole number
+	// from 1 to 10".
 	Kind string
 	// Allowed is the JSON of what it may be where it is one of a few values.
 	Allowed []string
@@ -163,6 +164,9 @@ func (s *Schema) field(list []Field, path string, required bool) []Field {
 	f.Kind = "anything"
 	if kinds != anyKind {
 		f.Kind = kinds.String()
+	}
+	if kinds == kindInteger && span(to.minimum, to.maximum) != "" {
+		f.Kind += " " + span(to.minimum, to.maximum)
 	}
 	return to.fields(append(list, f), path)
 }
