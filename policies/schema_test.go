@@ -127,6 +127,28 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+// TestReadmeMetadata: the example of README.md is metadata that a host takes,
+// and refuses the setting in the words that stand there.
+func TestReadmeMetadata(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```json\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no example in README.md")
+	}
+	m, err := plugins.ParseMetadata([]byte(example))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, example)
+	}
+	err = m.CheckSettings([]byte(`{"min":"ten"}`))
+	if err == nil || !strings.Contains(string(text), "\npolicy mine: settings: my_policy.wasm: "+err.Error()+"\n") {
+		t.Errorf("README.md does not say what the schema does: %v", err)
+	}
+}
+
 func metadata(t *testing.T, name string) *plugins.Metadata {
 	t.Helper()
 	wasm, err := os.ReadFile(filepath.Join(name, name+".wasm"))

@@ -50,7 +50,7 @@ func TestCompileErrors(t *testing.T) {
 		{"pattern that is none", in(`{"type":"string","pattern":"(a"}`), "missing closing ): `(a`; the syntax is RE2's"},
 		{"pattern with a backreference", in(`{"type":"string","pattern":"(a)\\1"}`), "the syntax is RE2's"},
 		{"pattern too long", in(`{"type":"string","pattern":"` + strings.Repeat("a", 257) + `"}`), "pattern: must be a regular expression of at most 256 bytes"},
-		{"pattern with many states", in(`{"type":"string","pattern":"(abcdefgh){1000}"}`), "is too large: 10002 states, at most 500; say lengths with maxLength"},
+		{"pattern with many states", in(`{"type":"string","pattern":"(abcdefgh){1000}"}`), "is too large: 10002 states, at most 256; say lengths with maxLength"},
 		{"$ref outside", in(`{"$ref":"https://peer.example/schema"}`), `properties.a.$ref: must be #/$defs/NAME, not "https://peer.example/schema": a schema refers to its own $defs only`},
 		{"$ref to a file", in(`{"$ref":"file:///etc/passwd"}`), "a schema refers to its own $defs only"},
 		{"$ref to the root", in(`{"$ref":"#"}`), "a schema refers to its own $defs only"},

@@ -19,7 +19,7 @@ const (
 	maxEnum         = 256
 	maxPatterns     = 64
 	maxPattern      = 256 // bytes
-	maxInstructions = 500 // of one compiled pattern
+	maxInstructions = 256 // of one compiled pattern
 	maxKey          = 64  // bytes of a property's name
 	maxLine         = 1024
 )
