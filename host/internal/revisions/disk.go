@@ -11,8 +11,12 @@ import (
 	"time"
 )
 
-// partial marks files that were not renamed to their place.
+// partial marks files that are not renamed to their place yet.
 const partial = ".new-"
+
+// abandoned is the age from which on such a file is what a crash has left, and
+// not what another process is about to rename.
+const abandoned = time.Hour
 
 // replace writes a file in one step, durably: whoever reads it finds the old
 // or the new text, also after a crash.
@@ -141,10 +145,12 @@ func (s *Store) prune() error {
 	}
 	errs = append(errs,
 		s.sweep("modules", func(name string) bool { return !needed[strings.TrimSuffix(name, ".wasm")] }),
-		s.sweep("revisions", func(name string) bool { return strings.HasPrefix(name, partial) }))
+		s.sweep("revisions", func(string) bool { return false }))
 	return errors.Join(errs...)
 }
 
+// sweep removes the files of a folder that are unwanted, and the partial ones
+// that are abandoned.
 func (s *Store) sweep(folder string, unwanted func(name string) bool) error {
 	dir := filepath.Join(s.dir, folder)
 	entries, err := os.ReadDir(dir)
@@ -156,7 +162,13 @@ func (s *Store) sweep(folder string, unwanted func(name string) bool) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		if unwanted(e.Name()) {
+		remove := !strings.HasPrefix(e.Name(), partial) && unwanted(e.Name())
+		if strings.HasPrefix(e.Name(), partial) {
+			// One that is gone meanwhile was renamed to its place.
+			info, err := e.Info()
+			remove = err == nil && time.Since(info.ModTime()) > abandoned
+		}
+		if remove {
 			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}

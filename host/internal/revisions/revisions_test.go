@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knockgate/knockgate/plugins"
 )
@@ -134,16 +135,23 @@ func TestActivate(t *testing.T) {
 }
 
 // TestPrune: the oldest revisions go past the bounds, never the current one,
-// and with them their modules and what a crash left.
+// and with them their modules and what a crash left, but not what another
+// process is writing.
 func TestPrune(t *testing.T) {
 	k := newKit(t)
 	k.store.revisions = 3
 	revisions := []string{}
 	for i := range 6 {
 		if i == 4 {
-			for _, name := range []string{"modules/.new-1", "revisions/.new-2"} {
-				if err := os.WriteFile(filepath.Join(k.store.dir, name), nil, 0o600); err != nil {
+			for _, name := range []string{"modules/.new-1", "revisions/.new-2", "revisions/.new-young"} {
+				path := filepath.Join(k.store.dir, name)
+				if err := os.WriteFile(path, nil, 0o600); err != nil {
 					t.Fatal(err)
+				}
+				if old := time.Now().Add(-2 * abandoned); !strings.HasSuffix(name, "young") {
+					if err := os.Chtimes(path, old, old); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 		}
@@ -155,8 +163,9 @@ func TestPrune(t *testing.T) {
 	if n := len(k.files("modules/*")); n != 4 {
 		t.Errorf("%d files of modules, want 4: of each revision its own, and the one they share", n)
 	}
-	if left := append(k.files("*/.new-*"), k.files("*/*/.new-*")...); len(left) != 0 {
-		t.Errorf("left: %v", left)
+	left := append(k.files("*/.new-*"), k.files("*/*/.new-*")...)
+	if len(left) != 1 || filepath.Base(left[0]) != ".new-young" {
+		t.Errorf("left: %v; want only what another process may be about to rename", left)
 	}
 	a := k.active()
 	if a != (Active{Current: revisions[5], Previous: revisions[4]}) {
