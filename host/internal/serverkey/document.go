@@ -48,12 +48,14 @@ type Document struct {
 	ValidUntil time.Time
 	// FetchedAt is when it was fetched.
 	FetchedAt time.Time
+
+	promised int64 // valid_until_ts as the server has it, to tell which of two is newer
 }
 
 // ParseDocument returns the body of a /_matrix/key/v2/server response as a
 // Document. It fails if the document is not of the server that was asked, if a
 // signature of that server under a current key is wrong, or if there is none.
-// A key known to be unsafe is left out, and its signatures do not count.
+// A key known to be compromised is left out, and its signatures do not count.
 //
 // Spec: Server-Server API, "GET /_matrix/key/v2/server".
 func ParseDocument(asked matrix.ServerName, body []byte, fetchedAt time.Time) (*Document, error) {
@@ -72,7 +74,11 @@ func parseDocument(asked matrix.ServerName, body []byte, fetchedAt time.Time) (*
 	if err != nil {
 		return nil, err
 	}
-	root := json.Root()
+	return readDocument(asked, json.Root(), fetchedAt)
+}
+
+// readDocument is parseDocument of JSON that is already parsed.
+func readDocument(asked matrix.ServerName, root canonicaljson.Value, fetchedAt time.Time) (*Document, error) {
 	if name, ok := root.Get("server_name").Text(); !ok || name != string(asked) {
 		return nil, fmt.Errorf("server_name is %q", name)
 	}
@@ -80,17 +86,21 @@ func parseDocument(asked matrix.ServerName, body []byte, fetchedAt time.Time) (*
 	if !ok || validUntil <= 0 {
 		return nil, errors.New("valid_until_ts is not a time in milliseconds")
 	}
-	d := &Document{Server: asked, FetchedAt: fetchedAt, ValidUntil: time.UnixMilli(validUntil)}
+	d := &Document{Server: asked, FetchedAt: fetchedAt, ValidUntil: time.UnixMilli(validUntil), promised: validUntil}
 	if limit := fetchedAt.Add(MaxValidity); d.ValidUntil.After(limit) {
 		d.ValidUntil = limit
 	}
+	var err error
 	if d.Keys, err = parseKeys(root.Get("verify_keys")); err != nil {
 		return nil, err
 	}
 	if d.Old, err = parseOldKeys(root.Get("old_verify_keys")); err != nil {
 		return nil, err
 	}
-	return d, d.checkSignatures(root)
+	if err := checkSigned(root, asked, d.Keys); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 func parseKeys(v canonicaljson.Value) (map[matrix.KeyID]matrix.PublicKey, error) {
@@ -110,7 +120,7 @@ func parseKeys(v canonicaljson.Value) (map[matrix.KeyID]matrix.PublicKey, error)
 		if err != nil {
 			return nil, err
 		}
-		if !unsafeKeys[key] {
+		if !compromised(key) {
 			keys[id] = key
 		}
 	}
@@ -141,7 +151,7 @@ func parseOldKeys(v canonicaljson.Value) (map[matrix.KeyID]OldKey, error) {
 		if !ok {
 			return nil, fmt.Errorf("expired_ts of old key %q is not a time in milliseconds", id)
 		}
-		if !unsafeKeys[key] {
+		if !compromised(key) {
 			old[id] = OldKey{id, key, time.UnixMilli(expired)}
 		}
 	}
@@ -150,32 +160,32 @@ func parseOldKeys(v canonicaljson.Value) (map[matrix.KeyID]OldKey, error) {
 
 func parseKey(id matrix.KeyID, entry canonicaljson.Value) (matrix.PublicKey, error) {
 	text, _ := entry.Get("key").Text()
-	b, ok := decodeBase64(text, len(matrix.PublicKey{}))
-	if !ok {
-		return matrix.PublicKey{}, fmt.Errorf("key %q is not %d bytes in base64", id, len(matrix.PublicKey{}))
+	key, err := matrix.ParsePublicKey(text)
+	if err != nil {
+		return key, fmt.Errorf("key %q: %w", id, err)
 	}
-	return matrix.PublicKey(b), nil
+	return key, nil
 }
 
-// checkSignatures verifies every signature of the server under a current key.
-// At least one must be there.
-func (d *Document) checkSignatures(root canonicaljson.Value) error {
+// checkSigned verifies every signature of the server on an object under one of
+// the keys. At least one must be there.
+func checkSigned(root canonicaljson.Value, server matrix.ServerName, keys map[matrix.KeyID]matrix.PublicKey) error {
 	message := signedBytes(root)
 	verified := false
-	for name, v := range root.Get("signatures").Get(string(d.Server)).Members() {
-		key, ok := d.Keys[matrix.KeyID(name)]
+	for name, v := range root.Get("signatures").Get(string(server)).Members() {
+		key, ok := keys[matrix.KeyID(name)]
 		if !ok {
 			continue
 		}
 		text, _ := v.Text()
 		sig, ok := decodeBase64(text, 64)
 		if !ok || !Verify(key, message, sig) {
-			return fmt.Errorf("its signature under its own key %q is wrong", name)
+			return fmt.Errorf("the signature of %q under its key %q is wrong", server, name)
 		}
 		verified = true
 	}
 	if !verified {
-		return errors.New("not signed under any of its own current keys")
+		return fmt.Errorf("not signed by %q under any of its current keys", server)
 	}
 	return nil
 }

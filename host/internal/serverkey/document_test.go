@@ -96,7 +96,7 @@ func TestCapturedDocuments(t *testing.T) {
 			continue
 		}
 		for id, text := range captures.VerifyKeys[server] {
-			if got, want := d.Keys[id], mustKey(text); got != want {
+			if got, want := d.Keys[id], mustKey(t, text); got != want {
 				t.Errorf("%s %s: got %x, want %x", server, id, got, want)
 			}
 		}

@@ -31,11 +31,20 @@ func specKey(t testing.TB) *SigningKey {
 	return k
 }
 
+func mustKey(t testing.TB, text string) matrix.PublicKey {
+	t.Helper()
+	k, err := matrix.ParsePublicKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 // TestSpecSignatures: the examples of the appendices, "Cryptographic Test
 // Vectors", "Signing JSON".
 func TestSpecSignatures(t *testing.T) {
 	k := specKey(t)
-	if got, want := k.Public(), mustKey("XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI"); got != want {
+	if got, want := k.Public(), mustKey(t, "XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI"); got != want {
 		t.Fatalf("public key %x, want %x", got, want)
 	}
 	for message, want := range map[string]string{
