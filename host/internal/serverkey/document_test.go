@@ -270,7 +270,7 @@ func FuzzParseDocument(f *testing.F) {
 func TestPublisher(t *testing.T) {
 	for _, lifetime := range []time.Duration{0, time.Minute, time.Hour, 24 * time.Hour, 365 * 24 * time.Hour} {
 		now := testTime.Add(123456 * time.Nanosecond)
-		p := NewPublisher("s.test", seedKey("ed25519:a", 1), nil, lifetime, func() time.Time { return now })
+		p := NewPublisher("s.test", keys(seedKey("ed25519:a", 1)), lifetime, func() time.Time { return now })
 		bodies := map[string]bool{}
 		for range 24 * 60 {
 			var doc struct {

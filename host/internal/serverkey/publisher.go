@@ -1,7 +1,6 @@
 package serverkey
 
 import (
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +17,7 @@ const MinLifetime = time.Hour
 // concurrent use.
 type Publisher struct {
 	server   matrix.ServerName
-	key      *SigningKey
-	old      []OldKey
+	keys     func() *Keyset
 	lifetime time.Duration
 	now      func() time.Time
 
@@ -27,31 +25,33 @@ type Publisher struct {
 }
 
 type published struct {
+	keys    *Keyset
 	body    []byte
 	renewAt time.Time
 }
 
-// NewPublisher returns a Publisher whose document is valid for lifetime, held
-// to between twice MinLifetime, so that one can be served for an hour, and
-// MaxValidity. A nil now is [time.Now].
-func NewPublisher(server matrix.ServerName, k *SigningKey, old []OldKey, lifetime time.Duration, now func() time.Time) *Publisher {
+// NewPublisher returns a Publisher of the keys that keys returns, such as
+// [Own.Keys], whose document is valid for lifetime, held to between twice
+// MinLifetime, so that one can be served for an hour, and MaxValidity. A nil now
+// is [time.Now].
+func NewPublisher(server matrix.ServerName, keys func() *Keyset, lifetime time.Duration, now func() time.Time) *Publisher {
 	if now == nil {
 		now = time.Now
 	}
 	return &Publisher{
 		server:   server,
-		key:      k,
-		old:      slices.Clone(old),
+		keys:     keys,
 		lifetime: min(max(lifetime, 2*MinLifetime), MaxValidity),
 		now:      now,
 	}
 }
 
 // Body returns the body of GET /_matrix/key/v2/server. It is valid for at least
-// MinLifetime from now. The caller must not change it.
+// MinLifetime from now, and new as soon as the keys are. The caller must not
+// change it.
 func (p *Publisher) Body() []byte {
-	now := p.now()
-	if c := p.current.Load(); c != nil && !now.After(c.renewAt) {
+	now, keys := p.now(), p.keys()
+	if c := p.current.Load(); c != nil && c.keys == keys && !now.After(c.renewAt) {
 		return c.body
 	}
 	// Signed again at half of its life. The wire has whole milliseconds: one is
@@ -59,7 +59,8 @@ func (p *Publisher) Body() []byte {
 	// either document will do.
 	validUntil := now.Add(p.lifetime)
 	c := &published{
-		body:    AppendDocument(nil, p.server, p.key, p.old, validUntil),
+		keys:    keys,
+		body:    AppendDocument(nil, p.server, keys.Key, keys.Old, validUntil),
 		renewAt: validUntil.Add(-p.lifetime/2 - time.Millisecond),
 	}
 	p.current.Store(c)

@@ -18,10 +18,12 @@ var ErrKeyUnknown = errors.New("the server publishes no such usable key")
 // ErrUnavailable is returned, wrapped, if the keys of a server could not be had.
 var ErrUnavailable = errors.New("the keys of the server cannot be fetched")
 
-// Fetcher fetches a path from a server by its Matrix name, following its
-// discovery. It must honour ctx and fail for a body of more than maxBytes.
+// Fetcher asks a server by its Matrix name, following its discovery. It must
+// honour ctx, follow no redirects and fail for an answer of more than maxBytes.
 type Fetcher interface {
 	Get(ctx context.Context, server matrix.ServerName, target string, maxBytes int64) (status int, body []byte, err error)
+	// Post sends a body of JSON.
+	Post(ctx context.Context, server matrix.ServerName, target string, body []byte, maxBytes int64) (status int, answer []byte, err error)
 }
 
 // Cache keeps key documents across restarts. The bodies are checked again when
@@ -35,6 +37,10 @@ type Cache interface {
 const (
 	// FetchTimeout bounds one fetch, whoever waits for it.
 	FetchTimeout = 15 * time.Second
+	// NotaryTimeout bounds asking one notary server, after the fetch.
+	NotaryTimeout = 5 * time.Second
+	// MaxNotaries is how many notary servers are asked, in their order.
+	MaxNotaries = 4
 	// MaxFetches is how many servers are asked at one time. A quarter of them
 	// is kept for servers whose keys we have had, so that made-up names cannot
 	// keep them out.
@@ -56,14 +62,17 @@ type RingOptions struct {
 	Fetch Fetcher
 	// Cache keeps documents across restarts; nil for none.
 	Cache Cache
-	// Own is our own server name, and OwnKey and OwnOld its keys: those are
-	// never fetched. OwnKey is nil where another program signs in our name.
-	Own    matrix.ServerName
-	OwnKey *SigningKey
-	OwnOld []OldKey
+	// Own is our own server name, and OwnKeys its keys, such as [Own.Keys]:
+	// those are never fetched. OwnKeys is nil where another program signs in our
+	// name.
+	Own     matrix.ServerName
+	OwnKeys func() *Keyset
 	// Pinned are servers whose keys are given: exactly these, for ever, and
 	// they are never asked.
 	Pinned map[matrix.ServerName]map[matrix.KeyID]matrix.PublicKey
+	// Notaries are asked, in their order, for what a server itself did not say.
+	// At most MaxNotaries.
+	Notaries []Notary
 	// Now tells the time; nil for [time.Now].
 	Now func() time.Time
 	// Log takes what goes wrong with the cache; nil for none.
@@ -77,8 +86,9 @@ type Ring struct {
 	fetcher Fetcher
 	cache   Cache
 	own     matrix.ServerName
-	ownDoc  *Document // nil if our keys are not ours to know
+	ownKeys func() *Keyset // nil if our keys are not ours to know
 	pinned  map[matrix.ServerName]map[matrix.KeyID]matrix.PublicKey
+	notary  []Notary
 	now     func() time.Time
 	log     *slog.Logger
 
@@ -99,6 +109,7 @@ func NewRing(o RingOptions) *Ring {
 		fetcher: o.Fetch,
 		cache:   o.Cache,
 		own:     o.Own,
+		ownKeys: o.OwnKeys,
 		pinned:  make(map[matrix.ServerName]map[matrix.KeyID]matrix.PublicKey, len(o.Pinned)),
 		now:     o.Now,
 		log:     o.Log,
@@ -106,23 +117,16 @@ func NewRing(o RingOptions) *Ring {
 		flights: make(map[matrix.ServerName]*flight),
 	}
 	for server, keys := range o.Pinned {
-		r.pinned[server] = cloneKeys(keys)
+		r.pinned[server] = safeKeys(keys)
+	}
+	for _, n := range o.Notaries[:min(len(o.Notaries), MaxNotaries)] {
+		r.notary = append(r.notary, Notary{n.Server, safeKeys(n.Keys)})
 	}
 	if r.now == nil {
 		r.now = time.Now
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
-	}
-	if o.OwnKey != nil {
-		r.ownDoc = &Document{
-			Server: o.Own,
-			Keys:   map[matrix.KeyID]matrix.PublicKey{o.OwnKey.KeyID(): o.OwnKey.Public()},
-			Old:    make(map[matrix.KeyID]OldKey, len(o.OwnOld)),
-		}
-		for _, old := range o.OwnOld {
-			r.ownDoc.Old[old.ID] = old
-		}
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -159,11 +163,11 @@ func (r *Ring) RequestKey(ctx context.Context, server matrix.ServerName, id matr
 // Spec: Room version 5, "Signing key validity period".
 func (r *Ring) EventKey(ctx context.Context, server matrix.ServerName, id matrix.KeyID, originServerTS int64) (matrix.PublicKey, error) {
 	n := need{id: id, event: true, ts: originServerTS}
-	if server == r.own && r.ownDoc != nil {
+	if server == r.own && r.ownKeys != nil {
 		now := r.now()
-		own := *r.ownDoc
+		own := r.ownKeys().document(r.own)
 		own.ValidUntil = now.Add(MaxValidity)
-		if key, out := n.in(&own, now); out == usable {
+		if key, out := n.in(own, now); out == usable {
 			return key, nil
 		}
 		return matrix.PublicKey{}, keyError(server, id, ErrKeyUnknown)
@@ -211,7 +215,7 @@ func (r *Ring) look(server matrix.ServerName, n need) (matrix.PublicKey, *flight
 	case refused:
 		return key, nil, keyError(server, n.id, ErrKeyUnknown)
 	}
-	f, err := r.flightLocked(server, e, now)
+	f, err := r.flightLocked(server, n, e, now)
 	if err != nil && out == stale {
 		return key, nil, nil
 	}
@@ -225,10 +229,13 @@ func keyError(server matrix.ServerName, id matrix.KeyID, err error) error {
 	return fmt.Errorf("key %q of %q: %w", id, server, err)
 }
 
-func cloneKeys(keys map[matrix.KeyID]matrix.PublicKey) map[matrix.KeyID]matrix.PublicKey {
+// safeKeys returns a copy of the keys without those known to be compromised.
+func safeKeys(keys map[matrix.KeyID]matrix.PublicKey) map[matrix.KeyID]matrix.PublicKey {
 	out := make(map[matrix.KeyID]matrix.PublicKey, len(keys))
 	for id, key := range keys {
-		out[id] = key
+		if !compromised(key) {
+			out[id] = key
+		}
 	}
 	return out
 }

@@ -15,6 +15,7 @@ import (
 // fakeFetcher answers from a function and counts.
 type fakeFetcher struct {
 	answer func(ctx context.Context, server matrix.ServerName) (int, []byte, error)
+	notary func(ctx context.Context, server matrix.ServerName, query []byte) (int, []byte, error)
 
 	mu    sync.Mutex
 	asked map[matrix.ServerName]int
@@ -23,6 +24,23 @@ type fakeFetcher struct {
 }
 
 func (f *fakeFetcher) Get(ctx context.Context, server matrix.ServerName, target string, maxBytes int64) (int, []byte, error) {
+	defer f.begin(server)()
+	if target != "/_matrix/key/v2/server" || maxBytes != MaxDocument {
+		return 0, nil, fmt.Errorf("asked for %q of %d bytes", target, maxBytes)
+	}
+	return f.answer(ctx, server)
+}
+
+func (f *fakeFetcher) Post(ctx context.Context, server matrix.ServerName, target string, body []byte, maxBytes int64) (int, []byte, error) {
+	defer f.begin(server)()
+	if target != "/_matrix/key/v2/query" || maxBytes != MaxNotaryAnswer || f.notary == nil {
+		return 0, nil, fmt.Errorf("asked for %q of %d bytes", target, maxBytes)
+	}
+	return f.notary(ctx, server, body)
+}
+
+// begin counts a request; the function that it returns ends it.
+func (f *fakeFetcher) begin(server matrix.ServerName) (end func()) {
 	f.mu.Lock()
 	if f.asked == nil {
 		f.asked = map[matrix.ServerName]int{}
@@ -31,15 +49,11 @@ func (f *fakeFetcher) Get(ctx context.Context, server matrix.ServerName, target 
 	f.now++
 	f.most = max(f.most, f.now)
 	f.mu.Unlock()
-	defer func() {
+	return func() {
 		f.mu.Lock()
 		f.now--
 		f.mu.Unlock()
-	}()
-	if target != "/_matrix/key/v2/server" || maxBytes != MaxDocument {
-		return 0, nil, fmt.Errorf("asked for %q of %d bytes", target, maxBytes)
 	}
-	return f.answer(ctx, server)
 }
 
 func (f *fakeFetcher) count(server matrix.ServerName) int {
@@ -93,7 +107,7 @@ func inRing(t *testing.T, answer func(context.Context, matrix.ServerName) (int, 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeFetcher{answer: answer}
-		o := RingOptions{Fetch: f, Own: "here.test", OwnKey: keyOf("here.test")}
+		o := RingOptions{Fetch: f, Own: "here.test", OwnKeys: keys(keyOf("here.test"))}
 		if change != nil {
 			change(&o)
 		}
@@ -101,6 +115,12 @@ func inRing(t *testing.T, answer func(context.Context, matrix.ServerName) (int, 
 		defer r.Close()
 		test(t, r, f)
 	})
+}
+
+// keys returns what Own.Keys would.
+func keys(k *SigningKey, old ...OldKey) func() *Keyset {
+	s := &Keyset{k, old}
+	return func() *Keyset { return s }
 }
 
 func wantKey(t *testing.T, what string, got matrix.PublicKey, err error, want *SigningKey) {
@@ -302,7 +322,9 @@ func TestRotated(t *testing.T) {
 
 func TestOwnKeys(t *testing.T) {
 	old := seedKey("ed25519:old", 7)
-	change := func(o *RingOptions) { o.OwnOld = []OldKey{{"ed25519:old", old.Public(), time.UnixMilli(1000)}} }
+	change := func(o *RingOptions) {
+		o.OwnKeys = keys(keyOf("here.test"), OldKey{"ed25519:old", old.Public(), time.UnixMilli(1000)})
+	}
 	inRing(t, publishes, change, func(t *testing.T, r *Ring, f *fakeFetcher) {
 		key, err := r.EventKey(t.Context(), "here.test", "ed25519:a", time.Now().UnixMilli())
 		wantKey(t, "current", key, err, keyOf("here.test"))
