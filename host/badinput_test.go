@@ -71,7 +71,7 @@ func TestServeRefuses(t *testing.T) {
 func TestMissingConfig(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none.toml")
 	var errs strings.Builder
-	for _, args := range [][]string{{"serve"}, {"room", "list"}, {"decisions"}, {"policy", "status"}, {"policy", "rollback"}} {
+	for _, args := range [][]string{{"serve"}, {"room", "list"}, {"decisions"}, {"policy", "status"}, {"policy", "rollback"}, {"key", "show"}, {"key", "rotate"}} {
 		errs.Reset()
 		if code := runContext(context.Background(), append(args, "--config", path), &errs, &errs); code != exitFailed {
 			t.Errorf("%v: exit code %d", args, code)

@@ -95,11 +95,11 @@ func newRoomList() *cobra.Command {
 // not make a server.
 func withRooms(cmd *cobra.Command, path string, do func(context.Context, *resident.Local) error) error {
 	return withStore(cmd, path, func(cfg *config.Config, st *store.Store) error {
-		key, err := serverkey.Load(filepath.Join(cfg.StateDir, signingKeyFile))
+		keys, err := serverkey.LoadKeyset(cfg.StateDir)
 		if err != nil {
 			return err
 		}
-		rooms, err := newLocal(cfg, st, key, newLogger(cfg.Log, cmd.ErrOrStderr()))
+		rooms, err := newLocal(cfg, st, func() *serverkey.Keyset { return keys }, newLogger(cfg.Log, cmd.ErrOrStderr()))
 		if err != nil {
 			return err
 		}

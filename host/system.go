@@ -21,6 +21,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
+	"github.com/knockgate/knockgate/host/internal/pdu"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
 	"github.com/knockgate/knockgate/host/internal/resident"
@@ -31,11 +32,8 @@ import (
 	"github.com/knockgate/knockgate/plugins"
 )
 
-// Names of what the state folder holds, beside the certificate's files.
-const (
-	signingKeyFile = "signing.key"
-	storeFile      = "knockgate.db"
-)
+// storeFile is what the state folder holds beside the keys and the certificate.
+const storeFile = "knockgate.db"
 
 // system is a running resident server: every component, wired. It is made by
 // openSystem, run by Run and taken down by Close, and the tests use the same.
@@ -48,7 +46,7 @@ type system struct {
 	engine    *plugins.Engine
 	gate      *plugins.Gate
 	revisions *revisions.Store
-	key       *serverkey.SigningKey
+	keys      *serverkey.Own
 	store     *store.Store
 	rooms     *resident.Local
 	client    *discovery.Client
@@ -164,10 +162,10 @@ func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error
 		return cert, fmt.Errorf("%s: state_dir: %w", s.cfg.Path, err)
 	}
 	var made bool
-	if s.key, made, err = serverkey.LoadOrCreate(filepath.Join(dir, signingKeyFile)); err != nil {
+	if s.keys, made, err = serverkey.OpenOwn(dir, s.log); err != nil {
 		return cert, err
 	}
-	s.note(made, "signing key "+string(s.key.KeyID()))
+	s.note(made, "signing key "+string(s.keys.Keys().Key.KeyID()))
 
 	if s.cfg.Listen.Certificate != "" {
 		cert, err = certificate.Load(s.cfg.Listen.Certificate, s.cfg.Listen.Key)
@@ -196,7 +194,7 @@ func (s *system) note(made bool, what string) {
 
 // openRooms makes the configured rooms that are not there.
 func (s *system) openRooms(ctx context.Context) (err error) {
-	if s.rooms, err = newLocal(s.cfg, s.store, s.key, s.log); err != nil {
+	if s.rooms, err = newLocal(s.cfg, s.store, s.keys.Keys, s.log); err != nil {
 		return err
 	}
 	there, err := s.rooms.Rooms(ctx)
@@ -234,15 +232,17 @@ func byAlias(rooms []resident.Summary, alias string) (resident.Summary, bool) {
 }
 
 // newLocal returns the rooms of a store.
-func newLocal(cfg *config.Config, st *store.Store, key *serverkey.SigningKey, log *slog.Logger) (*resident.Local, error) {
-	return resident.NewLocal(resident.Options{Store: st, Server: cfg.ServerName, Signer: key, Now: time.Now, Log: log})
+func newLocal(cfg *config.Config, st *store.Store, keys func() *serverkey.Keyset, log *slog.Logger) (*resident.Local, error) {
+	signer := func() pdu.Signer { return keys().Key }
+	return resident.NewLocal(resident.Options{Store: st, Server: cfg.ServerName, Signer: signer, Now: time.Now, Log: log})
 }
 
 func (s *system) openGateway(cert tls.Certificate) {
 	fed := s.cfg.Federation
 	s.client = discovery.NewClient(discovery.Options{AllowPrivate: fed.AllowPrivate, LoopbackSelfSigned: fed.LoopbackSelfSigned})
 	s.ring = serverkey.NewRing(serverkey.RingOptions{
-		Fetch: s.client, Cache: s.store, Own: s.cfg.ServerName, OwnKey: s.key, Now: time.Now, Log: s.log,
+		Fetch: s.client, Cache: s.store, Own: s.cfg.ServerName, OwnKeys: s.keys.Keys,
+		Pinned: pinnedKeys(fed), Notaries: notaries(fed), Now: time.Now, Log: s.log,
 	})
 	s.recorder = decisionlog.New(s.store, s.log, s.cfg.Decisions.KeepFacts)
 	handler := gateway.New(gateway.Options{
@@ -254,7 +254,7 @@ func (s *system) openGateway(cert tls.Certificate) {
 		Policies:    decider{s.gate},
 		Recorder:    s.recorder,
 		Origins:     gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
-		KeyDocument: serverkey.NewPublisher(s.cfg.ServerName, s.key, nil, keyLifetime, time.Now).Body,
+		KeyDocument: serverkey.NewPublisher(s.cfg.ServerName, s.keys.Keys, keyLifetime, time.Now).Body,
 		Version:     version(),
 		Now:         time.Now,
 		Log:         s.log,

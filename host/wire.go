@@ -7,7 +7,9 @@ import (
 
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/decisionlog"
+	"github.com/knockgate/knockgate/host/internal/discovery"
 	"github.com/knockgate/knockgate/host/internal/gateway"
+	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
 	"github.com/knockgate/knockgate/host/internal/resident"
@@ -26,6 +28,7 @@ var (
 	_ gateway.Recorder  = (*decisionlog.Log)(nil)
 	_ decisionlog.Store = (*store.Store)(nil)
 	_ serverkey.Cache   = (*store.Store)(nil)
+	_ serverkey.Fetcher = (*discovery.Client)(nil)
 	_ policykv.Store    = (*store.Store)(nil)
 	_ plugins.KV        = (*policykv.KV)(nil)
 	_ plugins.Lists     = (*policylist.Lists)(nil)
@@ -38,6 +41,23 @@ func (d decider) Decide(ctx context.Context, f *abi.Facts, out *plugins.Decision
 	chain := d.gate.Acquire()
 	defer chain.Release()
 	chain.Evaluate(ctx, f, out)
+}
+
+// pinnedKeys are the keys that the configuration pins.
+func pinnedKeys(f config.Federation) map[matrix.ServerName]map[matrix.KeyID]matrix.PublicKey {
+	pinned := make(map[matrix.ServerName]map[matrix.KeyID]matrix.PublicKey, len(f.Pinned))
+	for _, s := range f.Pinned {
+		pinned[s.Server] = s.Keys
+	}
+	return pinned
+}
+
+// notaries are the notary servers of the configuration.
+func notaries(f config.Federation) (list []serverkey.Notary) {
+	for _, s := range f.Notaries {
+		list = append(list, serverkey.Notary{Server: s.Server, Keys: s.Keys})
+	}
+	return list
 }
 
 // chainSpec turns the configured policies into what the engine loads.

@@ -67,6 +67,19 @@ type Federation struct {
 	// LoopbackSelfSigned takes self-signed certificates from servers whose name
 	// is a loopback IP literal. Default false.
 	LoopbackSelfSigned bool
+	// Pinned are servers whose keys are these for ever: they are never asked.
+	// Default none.
+	Pinned []ServerKeys
+	// Notaries are servers that are asked, in their order, for the keys of
+	// others that cannot be had from those; their keys sign what they answer. At
+	// most MaxNotaries. Default none.
+	Notaries []ServerKeys
+}
+
+// ServerKeys is a server and its keys, at least one.
+type ServerKeys struct {
+	Server matrix.ServerName
+	Keys   map[matrix.KeyID]matrix.PublicKey
 }
 
 // Log is what the program writes to standard error.

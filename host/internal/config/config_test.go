@@ -1,12 +1,15 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/knockgate/knockgate/host/internal/matrix"
 )
 
 // TestSample: the documented sample loads, says what the defaults are, and its
@@ -79,6 +82,35 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+const aKey = "XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI"
+
+func manyNotaries(n int) (text string) {
+	for i := range n {
+		text += fmt.Sprintf("[[federation.notary]]\nserver = \"n%d.example\"\nkeys = { \"ed25519:auto\" = %q }\n", i, aKey)
+	}
+	return text
+}
+
+// TestServerKeys: keys come with or without padding, and as a table of their own.
+func TestServerKeys(t *testing.T) {
+	c, err := Parse(least+"[[federation.pinned]]\nserver = \"b.example:1\"\n[federation.pinned.keys]\n\"ed25519:a\" = \""+aKey+"=\"\n\"ed25519:b\" = \""+aKey+"\"\n"+manyNotaries(2), "/c.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := matrix.ParsePublicKey(aKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	auto := map[matrix.KeyID]matrix.PublicKey{"ed25519:auto": key}
+	want := []ServerKeys{{"b.example:1", map[matrix.KeyID]matrix.PublicKey{"ed25519:a": key, "ed25519:b": key}}}
+	if diff := cmp.Diff(want, c.Federation.Pinned); diff != "" {
+		t.Errorf("pinned (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]ServerKeys{{"n0.example", auto}, {"n1.example", auto}}, c.Federation.Notaries); diff != "" {
+		t.Errorf("notaries (-want +got):\n%s", diff)
+	}
+}
+
 // TestFaults: each fault is reported with the file, the key and what would be right.
 func TestFaults(t *testing.T) {
 	tests := []struct {
@@ -98,6 +130,15 @@ func TestFaults(t *testing.T) {
 		{"range", least + "[federation]\nallow_private_addresses = [\"172.16.0.0./12\"]\n", []string{"allow_private_addresses", `"172.16.0.0./12"`}},
 		{"range with host bits", least + "[federation]\nallow_private_addresses = [\"10.0.0.1/8\"]\n", []string{`"10.0.0.1/8"`}},
 		{"rate", least + "[federation]\nrequests_per_second = 0\nburst = 0\n", []string{"requests_per_second", "burst"}},
+		{"pinned without anything", least + "[[federation.pinned]]\n", []string{"federation.pinned[0].server: missing"}},
+		{"pinned without keys", least + "[[federation.pinned]]\nserver = \"b.example\"\n", []string{"federation.pinned[0].keys: missing", "ed25519:a_abcd"}},
+		{"pinned ourselves", least + "[[federation.pinned]]\nserver = \"a.example\"\nkeys = { \"ed25519:a\" = \"" + aKey + "\" }\n", []string{"federation.pinned[0].server", "is this server"}},
+		{"pinned twice", least + strings.Repeat("[[federation.pinned]]\nserver = \"b.example\"\nkeys = { \"ed25519:a\" = \""+aKey+"\" }\n", 2), []string{"federation.pinned[1].server", "stands twice"}},
+		{"pinned no server", least + "[[federation.pinned]]\nserver = \"b example\"\n", []string{"federation.pinned[0].server", `"b example"`}},
+		{"pinned no key", least + "[[federation.pinned]]\nserver = \"b.example\"\nkeys = { \"ed25519:a\" = \"short\", \"rsa:1\" = \"" + aKey + "\" }\n", []string{`federation.pinned[0].keys: "ed25519:a"`, `"rsa:1"`}},
+		{"pinned a compromised key", least + "[[federation.pinned]]\nserver = \"b.example\"\nkeys = { \"ed25519:a\" = \"l/O9hxMVKB6Lg+3Hqf0FQQZhVESQcMzbPN1Cz2nM3og\" }\n", []string{"federation.pinned[0].keys", "others know this key"}},
+		{"unknown key of a notary", least + "[[federation.notary]]\nserver = \"b.example\"\nkey = \"x\"\n", []string{"federation.notary.key: unknown key", "known here: keys, server"}},
+		{"too many notaries", least + manyNotaries(5), []string{"federation.notary: 5", "at most 4"}},
 		{"log", least + "[log]\nlevel = \"loud\"\nformat = \"xml\"\n", []string{"log.level", "log.format"}},
 		{"room version", least + "[[room]]\nalias = \"a\"\nversion = \"6\"\n", []string{"room.version", "7, 8, 9, 10, 11, 12"}},
 		{"join rule of a later version", least + "[[room]]\nalias = \"a\"\nversion = \"9\"\njoin_rule = \"knock_restricted\"\n", []string{"room.join_rule"}},

@@ -26,6 +26,9 @@ type file struct {
 		Burst              int      `toml:"burst"`
 		AllowPrivate       []string `toml:"allow_private_addresses"`
 		LoopbackSelfSigned bool     `toml:"loopback_self_signed"`
+
+		Pinned   []serverKeys `toml:"pinned"`
+		Notaries []serverKeys `toml:"notary"`
 	} `toml:"federation"`
 	Log struct {
 		Level  string `toml:"level"`
@@ -65,6 +68,12 @@ type file struct {
 	Decisions struct {
 		KeepFacts bool `toml:"keep_facts"`
 	} `toml:"decisions"`
+}
+
+// serverKeys is a server with its keys by their IDs.
+type serverKeys struct {
+	Server string            `toml:"server"`
+	Keys   map[string]string `toml:"keys"`
 }
 
 // Defaults of the keys that have one.
@@ -154,6 +163,11 @@ func (f *file) checkFederation(c *Config, faults *faults) {
 		fed.AllowPrivate = append(fed.AllowPrivate, prefix)
 	}
 	fed.LoopbackSelfSigned = f.Federation.LoopbackSelfSigned
+	fed.Pinned = checkServerKeys(c, faults, "federation.pinned", f.Federation.Pinned)
+	fed.Notaries = checkServerKeys(c, faults, "federation.notary", f.Federation.Notaries)
+	if len(fed.Notaries) > MaxNotaries {
+		faults.addf("federation.notary", "%d notary servers; at most %d are asked", len(fed.Notaries), MaxNotaries)
+	}
 	f.checkLoopbackExceptions(c, faults)
 }
 

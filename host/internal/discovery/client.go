@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -206,21 +207,35 @@ func (b *cancelBody) Close() error {
 // name, and returns the status and the whole body. It fails with [ErrTooLarge],
 // wrapped, if the body has more than maxBytes bytes.
 func (c *Client) Get(ctx context.Context, name matrix.ServerName, target string, maxBytes int64) (status int, body []byte, err error) {
+	return c.whole(ctx, name, http.MethodGet, target, nil, maxBytes)
+}
+
+// Post sends a body of JSON to target, and returns the status and the whole
+// answer. It fails like Get.
+func (c *Client) Post(ctx context.Context, name matrix.ServerName, target string, body []byte, maxBytes int64) (status int, answer []byte, err error) {
+	return c.whole(ctx, name, http.MethodPost, target, body, maxBytes)
+}
+
+func (c *Client) whole(ctx context.Context, name matrix.ServerName, method, target string, body []byte, maxBytes int64) (status int, answer []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, "", bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
 	path, query, hasQuery := strings.Cut(target, "?")
-	req := &http.Request{
-		Method: http.MethodGet,
-		URL:    &url.URL{Opaque: path, RawQuery: query, ForceQuery: hasQuery},
-		Header: http.Header{"Accept": {"application/json"}},
+	req.URL = &url.URL{Opaque: path, RawQuery: query, ForceQuery: hasQuery}
+	req.Header.Set("Accept", "application/json")
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.Do(ctx, name, req)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	if body, err = readAtMost(resp.Body, maxBytes); err != nil {
+	if answer, err = readAtMost(resp.Body, maxBytes); err != nil {
 		return 0, nil, fmt.Errorf("server %q: %w", name, err)
 	}
-	return resp.StatusCode, body, nil
+	return resp.StatusCode, answer, nil
 }
 
 // readAtMost reads r to its end, which must come within limit bytes.

@@ -46,6 +46,41 @@ func TestGet(t *testing.T) {
 	}
 }
 
+// TestPost: the body arrives as JSON, also at the second target.
+func TestPost(t *testing.T) {
+	w := newWorld(t)
+	port := w.serve("127.0.0.1", w.certificate(false, "a.test"), func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(rw, "%s %s %s %s", r.Method, r.RequestURI, r.Header.Get("Content-Type"), body)
+	})
+	n, _ := net.LookupPort("tcp", port)
+	w.hosts["s.test"] = []string{"127.0.0.1"}
+	w.srv["_matrix-fed._tcp.a.test"] = []*net.SRV{{Target: "nowhere.test.", Port: 1}, {Target: "s.test.", Port: uint16(n)}}
+	status, answer, err := w.client(nil).Post(t.Context(), "a.test", "/q?x", []byte(`{"a":1}`), 1000)
+	if got, want := string(answer), `POST /q?x application/json {"a":1}`; status != 200 || got != want || err != nil {
+		t.Errorf("Post = %d, %q, %v, want %q", status, got, err, want)
+	}
+}
+
+// TestReadAtMost: of a body that does not end, one byte more than the cap is
+// read.
+func TestReadAtMost(t *testing.T) {
+	endless := &countingZeros{}
+	body, err := readAtMost(endless, 1000)
+	if body != nil || !errors.Is(err, ErrTooLarge) || endless.read != 1001 {
+		t.Errorf("read %d bytes, returned %d, %v, want 1001 and %v", endless.read, len(body), err, ErrTooLarge)
+	}
+}
+
+// countingZeros is a body of zeros that does not end.
+type countingZeros struct{ read int64 }
+
+func (z *countingZeros) Read(p []byte) (int, error) {
+	clear(p)
+	z.read += int64(len(p))
+	return len(p), nil
+}
+
 // TestTargetBytes: the request-target arrives as it was given, byte for byte.
 func TestTargetBytes(t *testing.T) {
 	w := newWorld(t)

@@ -84,7 +84,7 @@ func New(o Options) *Gateway {
 	r.MethodNotAllowedHandler = g.plain(func(*http.Request) ([]byte, error) { return nil, matrix.UnrecognizedMethod() })
 	r.Handle("/_matrix/federation/v1/make_knock/{room}/{user}", g.knock(abi.MakeKnock)).Methods(http.MethodGet)
 	r.Handle("/_matrix/federation/v1/send_knock/{room}/{event}", g.knock(abi.SendKnock)).Methods(http.MethodPut)
-	r.Handle("/_matrix/key/v2/server", g.plain(g.serverKey)).Methods(http.MethodGet)
+	g.keyRoutes(r)
 	r.Handle("/_matrix/federation/v1/version", g.plain(g.version)).Methods(http.MethodGet)
 	g.router = r
 	return g
@@ -92,11 +92,6 @@ func New(o Options) *Gateway {
 
 // ServeHTTP answers one request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.router.ServeHTTP(w, r) }
-
-// serverKey publishes our keys, which anyone may read.
-//
-// Spec: Server-Server API, "GET /_matrix/key/v2/server".
-func (g *Gateway) serverKey(*http.Request) ([]byte, error) { return g.KeyDocument(), nil }
 
 // version names this program.
 //

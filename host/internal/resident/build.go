@@ -45,7 +45,7 @@ func (l *Local) event(d *draft) (*pdu.Event, error) {
 	if !doc.Root().Get("content").IsObject() {
 		return nil, fmt.Errorf("%s event: the content is not an object", d.typ)
 	}
-	signed, err := pdu.Sign(doc, d.version, l.Server, l.Signer)
+	signed, err := pdu.Sign(doc, d.version, l.Server, l.Signer())
 	if err != nil {
 		return nil, fmt.Errorf("%s event: %w", d.typ, err)
 	}

@@ -204,10 +204,10 @@ func TestSendState(t *testing.T) {
 func TestNewLocalRefuses(t *testing.T) {
 	st := newWorld(t).Store
 	for name, o := range map[string]Options{
-		"no store":  {Server: here, Signer: newSigner(here)},
+		"no store":  {Server: here, Signer: signer(here)},
 		"no signer": {Server: here, Store: st},
-		"no name":   {Signer: newSigner(here), Store: st},
-		"format":    {Server: here, Signer: newSigner(here), Store: st, Answer: "full"},
+		"no name":   {Signer: signer(here), Store: st},
+		"format":    {Server: here, Signer: signer(here), Store: st, Answer: "full"},
 	} {
 		if _, err := NewLocal(o); err == nil {
 			t.Errorf("%s: no error", name)

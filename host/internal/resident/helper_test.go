@@ -36,6 +36,12 @@ func newSigner(name matrix.ServerName) testSigner {
 	return testSigner{ed25519.NewKeyFromSeed(seed[:])}
 }
 
+// signer returns what Options wants.
+func signer(name matrix.ServerName) func() pdu.Signer {
+	s := newSigner(name)
+	return func() pdu.Signer { return s }
+}
+
 func (s testSigner) KeyID() matrix.KeyID        { return "ed25519:test" }
 func (s testSigner) Sign(message []byte) []byte { return ed25519.Sign(s.key, message) }
 
@@ -62,7 +68,7 @@ func openWorld(tb testing.TB, path string) *world {
 			tb.Error(err)
 		}
 	})
-	l, err := NewLocal(Options{Store: st, Server: here, Signer: newSigner(here)})
+	l, err := NewLocal(Options{Store: st, Server: here, Signer: signer(here)})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -34,8 +34,9 @@ type Options struct {
 	Store *store.Store
 	// Server is our own name. Required.
 	Server matrix.ServerName
-	// Signer signs the events of our own users. Required.
-	Signer pdu.Signer
+	// Signer returns what signs the events of our own users. It is asked for
+	// each event once the event has its time, since keys are rotated. Required.
+	Signer func() pdu.Signer
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 	// Log is for what goes wrong inside. Nil: nothing is logged.
