@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -61,6 +62,22 @@ func TestSampleBeyondLoopback(t *testing.T) {
 				t.Errorf("listening on %s: the error does not name %s:\n%v", address, key, err)
 			}
 		}
+	}
+}
+
+// TestSampleServerKeys: what the sample has as comments loads as it stands there.
+func TestSampleServerKeys(t *testing.T) {
+	text, err := os.ReadFile("../../../config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commented := regexp.MustCompile(`(?m)^# (\[\[federation\..*|server = .*|keys = .*)$`)
+	c, err := Parse(commented.ReplaceAllString(string(text), "$1"), "/etc/knockgate/config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, n := c.Federation.Pinned, c.Federation.Notaries; len(p) != 1 || len(p[0].Keys) != 1 || len(n) != 1 || len(n[0].Keys) != 1 {
+		t.Errorf("pinned %+v, notaries %+v, want one of each with a key", p, n)
 	}
 }
 
