@@ -14,6 +14,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/canonicaljson"
 	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
+	"github.com/knockgate/knockgate/host/internal/pdu"
 	"github.com/knockgate/knockgate/host/internal/peer"
 	"github.com/knockgate/knockgate/host/internal/serverkey"
 	"github.com/knockgate/knockgate/host/internal/xmatrix"
@@ -197,7 +198,7 @@ func TestCapturedRequestsParse(t *testing.T) {
 
 func checkCapturedSend(t *testing.T, name string, keys captured, version, room, event, body string) {
 	t.Helper()
-	s, err := knock.ParseSend(room, event)
+	s, err := knock.ParseSend(pdu.Knock, room, event)
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return

@@ -68,7 +68,7 @@ var roomWant = abi.RoomFacts{
 }
 
 func TestForMake(t *testing.T) {
-	m := &knock.Make{Room: "!r:here", User: "@Ünï:there.example:8448", Versions: []string{"10", "11"}}
+	m := &knock.Make{Member: knock.Member{Room: "!r:here", User: "@Ünï:there.example:8448"}, Versions: []string{"10", "11"}}
 	got := ForMake(asked, m, room(t))
 	want := abi.Facts{
 		Phase: abi.MakeKnock, RoomID: "!r:here", RoomVersion: "11",

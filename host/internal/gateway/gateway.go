@@ -17,19 +17,39 @@ import (
 	"github.com/knockgate/knockgate/sdk/abi"
 )
 
+// endpoints are the requests that are authenticated.
+var endpoints = []endpoint{
+	{http.MethodGet, "/_matrix/federation/v1/make_knock/{room}/{user}", abi.MakeKnock, "make_knock", (*Gateway).make},
+	{http.MethodPut, "/_matrix/federation/v1/send_knock/{room}/{event}", abi.SendKnock, "send_knock", (*Gateway).send},
+	{http.MethodGet, "/_matrix/federation/v1/make_leave/{room}/{user}", 0, "make_leave", (*Gateway).makeLeave},
+	{http.MethodPut, "/_matrix/federation/v1/send_leave/{room}/{event}", 0, "send_leave", sendLeave(`[200,{}]`)},
+	{http.MethodPut, "/_matrix/federation/v2/send_leave/{room}/{event}", 0, "send_leave", sendLeave(`{}`)},
+}
+
+// endpoint is a kind of request that is authenticated.
+type endpoint struct {
+	method, path string
+	// phase is the phase of a knock; 0: no knock, no policy is asked.
+	phase  abi.Phase
+	name   string
+	answer func(*Gateway, context.Context, *http.Request, *request) ([]byte, error)
+}
+
 // Rooms finds a room as it is now. It fails with 404 M_NOT_FOUND for a room
 // that this server is not in.
 type Rooms interface {
 	Room(ctx context.Context, id matrix.RoomID) (*knock.Room, error)
 }
 
-// Templates makes the body of a make_knock's 200 from the same snapshot that
-// was judged.
+// Templates makes the bodies of a make_knock's and a make_leave's 200.
 type Templates interface {
+	// Template is made from the same snapshot that was judged.
 	Template(ctx context.Context, r *knock.Room, user matrix.UserID) ([]byte, error)
+	// LeaveTemplate fails if the room's rules do not let the user leave.
+	LeaveTemplate(ctx context.Context, r *knock.Room, user matrix.UserID) ([]byte, error)
 }
 
-// Knocks takes signed knocks into a room.
+// Knocks takes signed knocks into a room, and leaves.
 type Knocks interface {
 	// Stored reports whether the event has been accepted in the room before.
 	Stored(ctx context.Context, room matrix.RoomID, id matrix.EventID) (bool, error)
@@ -37,6 +57,8 @@ type Knocks interface {
 	Check(ctx context.Context, r *knock.Room, ev *pdu.Event) error
 	// Accept stores the event, durably, and returns the body of the 200.
 	Accept(ctx context.Context, r *knock.Room, ev *pdu.Event) ([]byte, error)
+	// Leave checks and stores a leave, durably.
+	Leave(ctx context.Context, r *knock.Room, ev *pdu.Event) error
 }
 
 // Policies decides. It fills d, whatever happens.
@@ -82,8 +104,9 @@ func New(o Options) *Gateway {
 	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
 	r.NotFoundHandler = g.plain(func(*http.Request) ([]byte, error) { return nil, matrix.UnrecognizedEndpoint() })
 	r.MethodNotAllowedHandler = g.plain(func(*http.Request) ([]byte, error) { return nil, matrix.UnrecognizedMethod() })
-	r.Handle("/_matrix/federation/v1/make_knock/{room}/{user}", g.knock(abi.MakeKnock)).Methods(http.MethodGet)
-	r.Handle("/_matrix/federation/v1/send_knock/{room}/{event}", g.knock(abi.SendKnock)).Methods(http.MethodPut)
+	for _, e := range endpoints {
+		r.Handle(e.path, g.handle(&e)).Methods(e.method)
+	}
 	g.keyRoutes(r)
 	r.Handle("/_matrix/federation/v1/version", g.plain(g.version)).Methods(http.MethodGet)
 	g.router = r

@@ -23,15 +23,15 @@ import (
 	"github.com/knockgate/knockgate/sdk/abi"
 )
 
-// MaxBody is the largest body of a send_knock, in bytes. An event is at most
+// MaxBody is the largest body of a send_knock or send_leave, in bytes. An event is at most
 // 65,536 bytes as canonical JSON; escapes and white space can double that.
 const MaxBody = 128 << 10
 
-// request is one knock on its way through the stages. Requests are pooled: the
+// request is one knock or leave on its way through the stages. Requests are pooled: the
 // buffers of the parse and the decision serve the next one.
 type request struct {
 	facts.Request
-	phase    abi.Phase
+	*endpoint
 	body     []byte
 	doc      canonicaljson.Doc
 	decision plugins.Decision
@@ -41,12 +41,12 @@ type request struct {
 
 var requests = sync.Pool{New: func() any { return new(request) }}
 
-// knock makes the handler of one phase.
-func (g *Gateway) knock(phase abi.Phase) http.Handler {
+// handle makes the handler of one endpoint.
+func (g *Gateway) handle(e *endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := requests.Get().(*request)
 		defer q.free()
-		q.begin(phase, g.Now())
+		q.begin(e, g.Now())
 		defer q.answered(w)
 		body, err := g.serve(r, q)
 		if err != nil {
@@ -59,7 +59,7 @@ func (g *Gateway) knock(phase abi.Phase) http.Handler {
 	})
 }
 
-// serve takes a request through the stages that both phases share, and then
+// serve takes a request through the stages that all endpoints share, and then
 // through its own.
 func (g *Gateway) serve(r *http.Request, q *request) ([]byte, error) {
 	ctx := r.Context()
@@ -68,7 +68,7 @@ func (g *Gateway) serve(r *http.Request, q *request) ([]byte, error) {
 		return nil, err
 	}
 	var content []byte
-	if q.phase == abi.SendKnock {
+	if q.method == http.MethodPut {
 		if content, err = q.readBody(r); err != nil {
 			return nil, err
 		}
@@ -80,10 +80,7 @@ func (g *Gateway) serve(r *http.Request, q *request) ([]byte, error) {
 		return nil, err
 	}
 	q.stage(&q.record.Took.Auth)
-	if q.phase == abi.MakeKnock {
-		return g.make(ctx, r, q)
-	}
-	return g.send(ctx, r, q)
+	return q.answer(g, ctx, r, q)
 }
 
 // make answers a make_knock.
@@ -96,10 +93,7 @@ func (g *Gateway) make(ctx context.Context, r *http.Request, q *request) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	if err := m.CheckOrigin(q.Origin); err != nil {
-		return nil, err
-	}
-	room, err := g.room(ctx, q, m.Room)
+	room, err := g.roomFor(ctx, q, m.Member)
 	if err != nil {
 		return nil, err
 	}
@@ -125,22 +119,7 @@ func (g *Gateway) make(ctx context.Context, r *http.Request, q *request) ([]byte
 
 // send answers a send_knock.
 func (g *Gateway) send(ctx context.Context, r *http.Request, q *request) ([]byte, error) {
-	roomText, eventText, err := segments(r, "room", "event")
-	if err != nil {
-		return nil, err
-	}
-	s, err := knock.ParseSend(roomText, eventText)
-	if err != nil {
-		return nil, err
-	}
-	room, err := g.room(ctx, q, s.Room)
-	if err != nil {
-		return nil, err
-	}
-	if room.Version == nil {
-		return nil, matrix.Forbidden("This room version does not support knocking")
-	}
-	ev, err := g.Events.Check(ctx, s, &q.doc, room.Version, q.Origin)
+	room, ev, err := g.event(ctx, r, q, pdu.Knock)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +144,35 @@ func (g *Gateway) send(ctx context.Context, r *http.Request, q *request) ([]byte
 	body, err := g.Knocks.Accept(ctx, room, ev)
 	g.finish(q, err)
 	return body, err
+}
+
+// event reads the event of a send_knock or send_leave and finds its room.
+func (g *Gateway) event(ctx context.Context, r *http.Request, q *request, membership string) (*knock.Room, *pdu.Event, error) {
+	roomText, eventText, err := segments(r, "room", "event")
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := knock.ParseSend(membership, roomText, eventText)
+	if err != nil {
+		return nil, nil, err
+	}
+	room, err := g.room(ctx, q, s.Room)
+	if err != nil {
+		return nil, nil, err
+	}
+	if room.Version == nil {
+		return nil, nil, matrix.Forbidden("This room version does not support knocking")
+	}
+	ev, err := g.Events.Check(ctx, s, &q.doc, room.Version, q.Origin)
+	return room, ev, err
+}
+
+// roomFor finds the room of a make_knock or make_leave for a user of the origin.
+func (g *Gateway) roomFor(ctx context.Context, q *request, m knock.Member) (*knock.Room, error) {
+	if err := m.CheckOrigin(q.Origin); err != nil {
+		return nil, err
+	}
+	return g.room(ctx, q, m.Room)
 }
 
 // room finds the room and holds its server ACL against the origin.
@@ -212,11 +220,11 @@ func (g *Gateway) finish(q *request, err error) {
 	g.Recorder.Record(&q.record)
 }
 
-func (q *request) begin(phase abi.Phase, now time.Time) {
-	q.phase, q.At, q.mark = phase, now, now
+func (q *request) begin(e *endpoint, now time.Time) {
+	q.endpoint, q.At, q.mark = e, now, now
 	q.ID, q.Origin = newRequestID(), ""
 	q.record.Reset()
-	q.record.RequestID, q.record.At, q.record.Phase = q.ID, now, phase
+	q.record.RequestID, q.record.At, q.record.Phase = q.ID, now, e.phase
 }
 
 // answered has the policies in monitor mode asked, once the answer has left:
@@ -311,6 +319,6 @@ func (g *Gateway) logRefusal(r *http.Request, q *request, e *matrix.Error) {
 		return // wire has logged it
 	}
 	g.Log.LogAttrs(r.Context(), level, "refused by the protocol",
-		slog.String("request", q.ID), slog.String("phase", q.phase.String()), slog.String("origin", string(q.Origin)),
+		slog.String("request", q.ID), slog.String("phase", q.name), slog.String("origin", string(q.Origin)),
 		slog.Int("status", e.Status), slog.String("errcode", e.Code), slog.String("err", e.Error()))
 }

@@ -88,7 +88,7 @@ func TestCheckOrigin(t *testing.T) {
 		{"@u:b.example", "a.example", false},
 	}
 	for _, tt := range tests {
-		m := &Make{User: matrix.UserID(tt.user)}
+		m := &Make{Member: Member{User: matrix.UserID(tt.user)}}
 		err := m.CheckOrigin(matrix.ServerName(tt.origin))
 		if (err == nil) != tt.ok || err != nil && code(err) != "M_FORBIDDEN" {
 			t.Errorf("user %s, origin %s: %v, want ok = %v", tt.user, tt.origin, err, tt.ok)
@@ -156,7 +156,7 @@ func TestSignatures(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			body, id := signedBy(t, v, fmt.Sprintf(event, ""), tt.by, tt.wrong, tt.third)
 			c := Checker{Keys: ring, Verify: verify}
-			ev, err := c.Check(context.Background(), &Send{Room: "!r:here", Event: id}, body, v, "there")
+			ev, err := c.Check(context.Background(), &Send{Membership: pdu.Knock, Room: "!r:here", Event: id}, body, v, "there")
 			if got := code(err); got != tt.code {
 				t.Fatalf("err = %v, want %q", err, tt.code)
 			}
@@ -177,7 +177,7 @@ func TestTooManySignatures(t *testing.T) {
 	body, id := signedBy(t, v, fmt.Sprintf(event, ""), by, nil, false)
 	asked := 0
 	c := Checker{Keys: countingKeys{&asked}, Verify: verify}
-	_, err := c.Check(context.Background(), &Send{Room: "!r:here", Event: id}, body, v, "there")
+	_, err := c.Check(context.Background(), &Send{Membership: pdu.Knock, Room: "!r:here", Event: id}, body, v, "there")
 	if code(err) != "M_INVALID_PARAM" || asked > maxSignatures {
 		t.Errorf("err = %v after %d key look-ups; want M_INVALID_PARAM after at most %d", err, asked, maxSignatures)
 	}
@@ -206,7 +206,7 @@ func TestAuthoriser(t *testing.T) {
 			v, _ := matrix.LookupRoomVersion(tt.version)
 			body, id := signedBy(t, v, fmt.Sprintf(event, `,"join_authorised_via_users_server":`+tt.user), []signer{a}, nil, false)
 			c := Checker{Keys: ring, Verify: verify}
-			_, err := c.Check(context.Background(), &Send{Room: "!r:here", Event: id}, body, v, "there")
+			_, err := c.Check(context.Background(), &Send{Membership: pdu.Knock, Room: "!r:here", Event: id}, body, v, "there")
 			if got := code(err); got != tt.code {
 				t.Errorf("err = %v, want %q", err, tt.code)
 			}

@@ -36,7 +36,7 @@ type Room struct {
 }
 
 // AuthState returns the part of the room's state that decides over a knock of
-// user.
+// user, or over their leaving.
 func (r *Room) AuthState(user matrix.UserID) pdu.AuthState {
 	return pdu.AuthState{Create: r.Create, PowerLevels: r.PowerLevels, JoinRules: r.JoinRules, Member: r.Member(user)}
 }

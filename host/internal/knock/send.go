@@ -9,16 +9,19 @@ import (
 	"github.com/knockgate/knockgate/host/internal/pdu"
 )
 
-// Send is a send_knock request line: the room and the event ID of its path.
+// Send is the request line of a send_knock or send_leave: which of them it is,
+// and the room and the event ID of its path.
 type Send struct {
-	Room  matrix.RoomID
-	Event matrix.EventID
+	// Membership is what the endpoint takes: pdu.Knock or pdu.Leave.
+	Membership string
+	Room       matrix.RoomID
+	Event      matrix.EventID
 }
 
-// ParseSend returns the request that the two path segments, already
-// percent-decoded, make. It fails with 400 M_INVALID_PARAM for an identifier
+// ParseSend returns the request that the endpoint of a membership and the two
+// path segments, already percent-decoded, make. It fails with 400 M_INVALID_PARAM for an identifier
 // that is none.
-func ParseSend(room, event string) (*Send, error) {
+func ParseSend(membership, room, event string) (*Send, error) {
 	roomID, err := matrix.ParseRoomID(room)
 	if err != nil {
 		return nil, matrix.InvalidParam("%v", err)
@@ -27,7 +30,7 @@ func ParseSend(room, event string) (*Send, error) {
 	if err != nil {
 		return nil, matrix.InvalidParam("%v", err)
 	}
-	return &Send{Room: roomID, Event: eventID}, nil
+	return &Send{Membership: membership, Room: roomID, Event: eventID}, nil
 }
 
 // Keys finds the key that a server signed an event with. It fails if the key
@@ -39,30 +42,30 @@ type Keys interface {
 // Verifier reports whether sig is key's signature of message.
 type Verifier func(key matrix.PublicKey, message, sig []byte) bool
 
-// Checker checks signed knocks.
+// Checker checks signed knocks and leaves.
 type Checker struct {
 	Keys   Keys
 	Verify Verifier
 }
 
-// Check returns the knock event of a request's body, checked in all that does
-// not need the room's state: its format in the room's version, that it is a
-// knock of a user of origin on the room of the path, its ID, and its
-// signature. An event whose content hash does not match is returned redacted,
+// Check returns the event of a request's body, checked in all that does not need
+// the room's state: its format in the room's version, that it is a knock or
+// leave, as the endpoint has it, of a user of origin and the room of the path,
+// its ID, and its signature. An event whose content hash does not match is returned redacted,
 // with ContentHashOK false.
 //
 // It fails with a [matrix.Error]: 400 M_BAD_JSON or 413 M_TOO_LARGE for the
 // format, 400 M_INVALID_PARAM for the rest, 403 M_FORBIDDEN for an
 // authorisation by another server that did not sign.
 //
-// Spec: Server-Server API, "PUT /send_knock", and "Checks performed on receipt
-// of a PDU", 1 to 3.
+// Spec: Server-Server API, "PUT /send_knock", "PUT /send_leave", and "Checks
+// performed on receipt of a PDU", 1 to 3.
 func (c *Checker) Check(ctx context.Context, s *Send, doc *canonicaljson.Doc, v *matrix.RoomVersion, origin matrix.ServerName) (*pdu.Event, error) {
 	ev, err := pdu.Parse(doc, v)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkKnock(ev, origin); err != nil {
+	if err := s.checkMember(ev, origin); err != nil {
 		return nil, err
 	}
 	if got := ev.ID(); got != s.Event {
@@ -82,14 +85,15 @@ func (c *Checker) Check(ctx context.Context, s *Send, doc *canonicaljson.Doc, v 
 	return ev, nil
 }
 
-// checkKnock fails unless ev is a knock of a user of origin on the room s names.
-func (s *Send) checkKnock(ev *pdu.Event, origin matrix.ServerName) error {
+// checkMember fails unless ev is what s takes, of a user of origin and the room
+// that s names.
+func (s *Send) checkMember(ev *pdu.Event, origin matrix.ServerName) error {
 	stateKey, isState := ev.StateKey()
 	switch {
 	case ev.Type() != "m.room.member" || !isState:
 		return matrix.InvalidParam("not an m.room.member state event")
-	case ev.Membership() != "knock":
-		return matrix.InvalidParam("the membership is %q, not \"knock\"", ev.Membership())
+	case ev.Membership() != s.Membership:
+		return matrix.InvalidParam("the membership is %q, not %q", ev.Membership(), s.Membership)
 	case ev.RoomID() != s.Room:
 		return matrix.InvalidParam("the event is for room %q, the path for %q", ev.RoomID(), s.Room)
 	case ev.Sender().Server() != origin:
@@ -135,7 +139,7 @@ func (c *Checker) verify(ctx context.Context, ev *pdu.Event, server matrix.Serve
 
 // checkAuthoriser holds the rule that an event naming a user in
 // join_authorised_via_users_server is signed by that user's server. The rule
-// speaks of joins; on a knock the field means nothing, and one who sets it
+// speaks of joins; on a knock or leave the field means nothing, and one who sets it
 // must still have been let to.
 //
 // Spec: Room version 8, authorisation rule 4.2.

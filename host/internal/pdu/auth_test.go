@@ -88,8 +88,8 @@ func TestJoinRules(t *testing.T) {
 			if got := code(pdu.MayKnock(version(t, v), "@a:domain", s)); got != want {
 				t.Errorf("version %s, %s: MayKnock: %s, want %s", v, c.content, got, want)
 			}
-			if got := code(pdu.CheckKnock(r.member("@a:domain", "knock"), s)); got != want {
-				t.Errorf("version %s, %s: CheckKnock: %s, want %s", v, c.content, got, want)
+			if got := code(pdu.CheckMembership(r.member("@a:domain", "knock"), s)); got != want {
+				t.Errorf("version %s, %s: CheckMembership: %s, want %s", v, c.content, got, want)
 			}
 		}
 		if got := code(pdu.MayKnock(version(t, v), "@a:domain", pdu.AuthState{Create: r.create})); got != forbidden {
@@ -105,29 +105,29 @@ func TestMembership(t *testing.T) {
 		r := newRoom(t, v, `{}`)
 		s := pdu.AuthState{Create: r.create, JoinRules: r.rules(`{"join_rule":"knock"}`)}
 		knock := r.member("@a:domain", "knock")
-		if err := pdu.CheckKnock(knock, s); err != nil {
+		if err := pdu.CheckMembership(knock, s); err != nil {
 			t.Errorf("version %s, no membership: %v", v, err)
 		}
 		for membership, want := range want {
 			s.Member = r.member("@a:domain", membership)
-			if got := code(pdu.CheckKnock(knock, s)); got != want {
+			if got := code(pdu.CheckMembership(knock, s)); got != want {
 				t.Errorf("version %s, %q: %s, want %s", v, membership, got, want)
 			}
 		}
 		s.Member = r.member("@b:domain", "leave")
-		if got := code(pdu.CheckKnock(knock, s)); got != forbidden {
+		if got := code(pdu.CheckMembership(knock, s)); got != forbidden {
 			t.Errorf("version %s, another user's membership: %s, want %s", v, got, forbidden)
 		}
 		// A power level for m.room.member has no say over knocks.
 		s.Member = nil
 		s.PowerLevels = r.event("m.room.power_levels", "@creator:resident", "", `{"events":{"m.room.member":100}}`)
-		if err := pdu.CheckKnock(knock, s); err != nil {
+		if err := pdu.CheckMembership(knock, s); err != nil {
 			t.Errorf("version %s, member events at power level 100: %v", v, err)
 		}
 	}
 }
 
-func TestCheckKnockShape(t *testing.T) {
+func TestCheckMembershipShape(t *testing.T) {
 	r := newRoom(t, "10", `{}`)
 	other := newRoom(t, "10", `{}`)
 	other.id = "!other:resident"
@@ -153,7 +153,7 @@ func TestCheckKnockShape(t *testing.T) {
 		{"join rules of another room", knock, pdu.AuthState{Create: r.create, JoinRules: other.rules(`{"join_rule":"knock"}`)}, forbidden},
 	}
 	for _, c := range cases {
-		if got := code(pdu.CheckKnock(c.event, c.state)); got != c.want {
+		if got := code(pdu.CheckMembership(c.event, c.state)); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
@@ -177,7 +177,7 @@ func TestFederate(t *testing.T) {
 		for _, c := range cases {
 			r := newRoom(t, v, c.content)
 			s := pdu.AuthState{Create: r.create, JoinRules: r.rules(`{"join_rule":"knock"}`)}
-			if got := code(pdu.CheckKnock(r.member(c.user, "knock"), s)); got != c.want {
+			if got := code(pdu.CheckMembership(r.member(c.user, "knock"), s)); got != c.want {
 				t.Errorf("version %s, %s, %s: %s, want %s", v, c.content, c.user, got, c.want)
 			}
 		}
@@ -276,7 +276,7 @@ func TestAuthEventIDs(t *testing.T) {
 			if v == "12" {
 				want--
 			}
-			ids := pdu.AuthEventIDs(version(t, v), s)
+			ids := pdu.AuthEventIDs(version(t, v), pdu.Knock, s)
 			if len(ids) != want {
 				t.Errorf("version %s: %d auth events, want %d", v, len(ids), want)
 			}

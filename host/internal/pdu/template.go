@@ -24,14 +24,16 @@ func (e *Event) AppendStripped(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// Template is the knock that a resident server offers to the server of the
-// user who would knock, who adds to the content, hashes and signs it.
+// Template is the knock or leave that a resident server offers to the server of
+// the user, who adds to the content, hashes and signs it.
 //
-// Spec: Server-Server API, "GET /make_knock".
+// Spec: Server-Server API, "GET /make_knock" and "GET /make_leave".
 type Template struct {
 	RoomID matrix.RoomID
-	// Sender is the user who would knock.
+	// Sender is the user who would knock or leave.
 	Sender matrix.UserID
+	// Membership is what they would be: Knock or Leave.
+	Membership string
 	// Origin is the resident server.
 	Origin matrix.ServerName
 	// TS is now, in milliseconds since 1970.
@@ -46,7 +48,9 @@ type Template struct {
 func (t Template) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"auth_events":`...)
 	dst = appendIDs(dst, t.AuthEvents)
-	dst = append(dst, `,"content":{"membership":"knock"},"depth":`...)
+	dst = append(dst, `,"content":{"membership":`...)
+	dst = canonicaljson.AppendString(dst, t.Membership)
+	dst = append(dst, `},"depth":`...)
 	dst = strconv.AppendInt(dst, t.Depth, 10)
 	dst = append(dst, `,"origin":`...)
 	dst = canonicaljson.AppendString(dst, string(t.Origin))

@@ -10,7 +10,7 @@ import (
 
 func TestTemplate(t *testing.T) {
 	template := pdu.Template{
-		RoomID: "!r\"\\:resident", Sender: "@\u00e4\n:domain", Origin: "resident", TS: 1549041175876, Depth: 7,
+		RoomID: "!r\"\\:resident", Sender: "@\u00e4\n:domain", Membership: pdu.Knock, Origin: "resident", TS: 1549041175876, Depth: 7,
 		PrevEvents: []matrix.EventID{idA}, AuthEvents: []matrix.EventID{idA, idB},
 	}
 	got := string(template.AppendJSON([]byte("x")))
@@ -33,11 +33,11 @@ func TestTemplateSigned(t *testing.T) {
 		r := newRoom(t, v, `{}`)
 		s := pdu.AuthState{Create: r.create, JoinRules: r.rules(`{"join_rule":"knock"}`)}
 		template := pdu.Template{
-			RoomID: r.id, Sender: "@a:domain", Origin: "resident", TS: 1, Depth: 3,
-			PrevEvents: []matrix.EventID{s.JoinRules.ID()}, AuthEvents: pdu.AuthEventIDs(version(t, v), s),
+			RoomID: r.id, Sender: "@a:domain", Membership: pdu.Knock, Origin: "resident", TS: 1, Depth: 3,
+			PrevEvents: []matrix.EventID{s.JoinRules.ID()}, AuthEvents: pdu.AuthEventIDs(version(t, v), pdu.Knock, s),
 		}
 		e := event(t, v, strings.Replace(string(template.AppendJSON(nil)), `"knock"}`, `"knock","reason":"please"}`, 1))
-		if err := pdu.CheckKnock(e, s); err != nil {
+		if err := pdu.CheckMembership(e, s); err != nil {
 			t.Errorf("version %s: %v", v, err)
 		}
 		if !verified(e, "domain", specSigner(t).public()) || !e.ContentHashOK() {

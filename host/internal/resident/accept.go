@@ -11,13 +11,13 @@ import (
 	"github.com/knockgate/knockgate/host/internal/store"
 )
 
-// Stored reports whether a knock has been accepted in a room before.
+// Stored reports whether an event has been accepted in a room before.
 func (l *Local) Stored(ctx context.Context, room matrix.RoomID, id matrix.EventID) (bool, error) {
 	return l.Store.HasEvent(ctx, room, id)
 }
 
-// Check fails if the room refuses the knock: 400 M_INVALID_PARAM where it
-// names events that the room does not have, 403 M_FORBIDDEN where the rules
+// Check fails if the room refuses the knock or leave: 400 M_INVALID_PARAM where it names
+// events that the room does not have, 403 M_FORBIDDEN where the rules
 // refuse it, by the state that it claims, by the state before it, or by the
 // current one. It stores nothing. The event must have passed [knock.Checker].
 //
@@ -34,7 +34,13 @@ func (l *Local) Check(ctx context.Context, r *knock.Room, e *pdu.Event) error {
 	if _, err := rm.judge(ctx, s, e); err != nil {
 		return err
 	}
-	return pdu.CheckKnock(e, s.own.auth(e.Sender()))
+	state := s.own.auth(e.Sender())
+	if e.Membership() == pdu.Leave {
+		if state.Member, err = rm.readMember(ctx, s.own, s.Version, e.Sender()); err != nil {
+			return err
+		}
+	}
+	return pdu.CheckMembership(e, state)
 }
 
 // Accept checks the knock as [Local.Check] does, against the state that is
@@ -46,26 +52,41 @@ func (l *Local) Check(ctx context.Context, r *knock.Room, e *pdu.Event) error {
 // If ctx ends while the commit is awaited, Accept fails and the knock may
 // still be accepted: a retry then finds it stored.
 func (l *Local) Accept(ctx context.Context, r *knock.Room, e *pdu.Event) ([]byte, error) {
+	if err := l.take(ctx, r, e); err != nil {
+		return nil, err
+	}
+	return l.KnockState(r), nil
+}
+
+// Leave is [Local.Accept] for a leave, whose 200 says nothing of the room.
+func (l *Local) Leave(ctx context.Context, r *knock.Room, e *pdu.Event) error {
+	return l.take(ctx, r, e)
+}
+
+// take checks an event and stores it, as Accept and Leave have it.
+func (l *Local) take(ctx context.Context, r *knock.Room, e *pdu.Event) error {
 	rm, err := l.room(ctx, r.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := checkEvent(rm.current.Load(), e); err != nil {
-		return nil, err
+		return err
 	}
+	return again(ctx, r.ID, func() error { return rm.accept(ctx, e) })
+}
+
+// again calls write until nobody else's write comes between.
+func again(ctx context.Context, room matrix.RoomID, write func() error) error {
 	for range maxAttempts {
-		err := rm.accept(ctx, e)
-		if err == nil {
-			return l.KnockState(r), nil
-		}
-		if !errors.Is(err, errAgain) {
-			return nil, err
+		err := write()
+		if !errors.Is(err, errAgain) && !errors.Is(err, store.ErrConflict) {
+			return err
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return nil, fmt.Errorf("room %s: written to by others during each of %d attempts", r.ID, maxAttempts)
+	return fmt.Errorf("room %s: written to by others during each of %d attempts", room, maxAttempts)
 }
 
 // checkEvent fails for what cannot be judged in the room at all.
@@ -93,14 +114,14 @@ type call struct {
 
 // accept brings one event in, or waits for the goroutine that does.
 func (r *room) accept(ctx context.Context, e *pdu.Event) error {
-	c, leads := r.join(e.ID())
+	c, leads := r.begin(e.ID())
 	if leads {
 		// From queue on the writer ends the call, also if ctx ends first.
 		if queued, err := r.queue(ctx, c, e); !queued {
 			if ctx.Err() != nil {
 				err = errAgain // for those who wait; our own caller looks at ctx
 			}
-			r.leave(e.ID(), c, err)
+			r.end(e.ID(), c, err)
 		}
 	}
 	select {
@@ -116,8 +137,8 @@ func (r *room) accept(ctx context.Context, e *pdu.Event) error {
 	}
 }
 
-// join returns the call of an event, and whether the caller must make it.
-func (r *room) join(id matrix.EventID) (c *call, leads bool) {
+// begin returns the call of an event, and whether the caller must make it.
+func (r *room) begin(id matrix.EventID) (c *call, leads bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c = r.accepting[id]; c != nil {
@@ -128,8 +149,8 @@ func (r *room) join(id matrix.EventID) (c *call, leads bool) {
 	return c, true
 }
 
-// leave ends a call.
-func (r *room) leave(id matrix.EventID, c *call, err error) {
+// end ends a call.
+func (r *room) end(id matrix.EventID, c *call, err error) {
 	r.mu.Lock()
 	delete(r.accepting, id)
 	r.mu.Unlock()
@@ -146,9 +167,16 @@ func (r *room) queue(ctx context.Context, c *call, e *pdu.Event) (queued bool, e
 	if err != nil || stored {
 		return false, err
 	}
-	base, err := r.judge(ctx, r.current.Load(), e)
+	s := r.current.Load()
+	base, err := r.judge(ctx, s, e)
 	if err != nil {
 		return false, err
+	}
+	if e.Membership() == pdu.Leave {
+		// place needs what the sender is now, and reads nothing.
+		if _, err := r.readMember(ctx, s.own, s.Version, e.Sender()); err != nil {
+			return false, err
+		}
 	}
 	slot, err := r.l.Store.Reserve(ctx)
 	if err != nil {
@@ -172,14 +200,25 @@ func (r *room) place(slot store.Slot, c *call, e *pdu.Event, base int64) error {
 	if r.pending == nil {
 		return errAgain
 	}
-	if err := pdu.CheckKnock(e, r.pending.own.auth(e.Sender())); err != nil {
+	own := r.pending.own
+	state := own.auth(e.Sender())
+	if e.Membership() == pdu.Leave {
+		var known bool
+		if state.Member, known = r.pendingMember(e.Sender()); !known {
+			return errAgain
+		}
+	}
+	if err := pdu.CheckMembership(e, state); err != nil {
 		return err
 	}
-	r.append(slot, e, false, base, r.pending.own, func(err error) {
+	if state.Member != nil && own.get(typeMember, string(e.Sender())) == state.Member && e.Membership() == pdu.Leave {
+		own = own.without(place{typeMember, string(e.Sender())}, r.l.Answer)
+	}
+	r.append(slot, e, false, base, own, func(err error) {
 		if errors.Is(err, store.ErrConflict) {
 			err = errAgain
 		}
-		r.leave(e.ID(), c, err)
+		r.end(e.ID(), c, err)
 	})
 	return nil
 }

@@ -44,6 +44,9 @@ type room struct {
 	pending *snapshot
 	// epoch counts how often pending was dropped. Guarded by mu.
 	epoch int64
+	// queued holds the member events that are queued and not yet committed, the
+	// latest of each user. Guarded by mu.
+	queued map[matrix.UserID]*pdu.Event
 	// accepting has one call for each event on its way in. Guarded by mu.
 	accepting map[matrix.EventID]*call
 }
@@ -53,6 +56,7 @@ func newRoom(l *Local, id matrix.RoomID) *room {
 		l: l, id: id,
 		members:   cache[matrix.UserID, *pdu.Event]{size: knocksCached},
 		bases:     cache[matrix.EventID, int64]{size: basesCached},
+		queued:    make(map[matrix.UserID]*pdu.Event),
 		accepting: make(map[matrix.EventID]*call),
 	}
 }
@@ -113,6 +117,7 @@ func (r *room) drop(epoch int64) {
 	if r.epoch == epoch {
 		r.pending = nil
 		r.epoch++
+		clear(r.queued)
 	}
 }
 
@@ -151,35 +156,58 @@ func (s *snapshot) setOwn(own *ownState, r *room) {
 	s.Member = func(user matrix.UserID) *pdu.Event { return r.member(own, version, user) }
 }
 
-// member returns a user's current member event, or nil.
-//
-// A join, invite or ban that own has is final. Anything else may have been
-// followed by a knock, which the store knows. If that cannot be read the
-// answer is what own has: the rules allow a knock on both alike.
+// member returns a user's current member event, or nil. If the store cannot be
+// read the answer is what own has: the rules allow a knock on both alike.
 func (r *room) member(own *ownState, version *matrix.RoomVersion, user matrix.UserID) *pdu.Event {
+	ctx, cancel := context.WithTimeout(context.Background(), memberReadTimeout)
+	defer cancel()
+	e, err := r.readMember(ctx, own, version, user)
+	if err != nil {
+		r.l.Log.Error("a member event cannot be read", "room", r.id, "user", user, "err", err)
+		return own.get(typeMember, string(user))
+	}
+	return e
+}
+
+// readMember returns a user's current member event, or nil.
+//
+// A join, invite or ban that own has is final: what follows it takes it out of
+// own. Anything else may have been followed by what the user did themself, which
+// the store knows.
+func (r *room) readMember(ctx context.Context, own *ownState, version *matrix.RoomVersion, user matrix.UserID) (*pdu.Event, error) {
 	e := own.get(typeMember, string(user))
-	if e != nil && e.Membership() != "leave" {
-		return e
+	if e != nil && e.Membership() != pdu.Leave {
+		return e, nil
 	}
 	cached, ok, token := r.members.get(user)
 	if ok {
-		return cached
+		return cached, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), memberReadTimeout)
-	defer cancel()
 	row, found, err := r.l.Store.StateEvent(ctx, r.id, typeMember, string(user))
-	if err == nil && found {
-		var read *pdu.Event
-		if read, err = pdu.ParseStored(row.JSON, version); err == nil {
-			e = read
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		if e, err = pdu.ParseStored(row.JSON, version); err != nil {
+			return nil, fmt.Errorf("stored event %s: %w", row.ID, err)
 		}
 	}
-	if err != nil {
-		r.l.Log.Error("a member event cannot be read", "room", r.id, "user", user, "err", err)
-		return e
-	}
 	r.members.add(user, e, token)
-	return e
+	return e, nil
+}
+
+// pendingMember returns a user's member event in the pending state, or nil. It
+// reads nothing: known is false unless readMember has just been asked. The
+// caller holds mu.
+func (r *room) pendingMember(user matrix.UserID) (e *pdu.Event, known bool) {
+	if e, ok := r.queued[user]; ok {
+		return e, true
+	}
+	if e := r.pending.own.get(typeMember, string(user)); e != nil && e.Membership() != pdu.Leave {
+		return e, true
+	}
+	e, known, _ = r.members.get(user)
+	return e, known
 }
 
 // refresh compares the room with the store, once in a while.
@@ -222,8 +250,12 @@ func (r *room) committed(next *snapshot, epoch int64, e *pdu.Event, base int64, 
 		return
 	}
 	if e.Type() == typeMember {
-		user, _ := e.StateKey()
-		r.members.set(matrix.UserID(user), e)
+		key, _ := e.StateKey()
+		user := matrix.UserID(key)
+		r.members.set(user, e)
+		if r.queued[user] == e {
+			delete(r.queued, user)
+		}
 	}
 	r.bases.set(e.ID(), base)
 	if next.Position > r.current.Load().Position {
@@ -236,11 +268,14 @@ func (r *room) committed(next *snapshot, epoch int64, e *pdu.Event, base int64, 
 func (r *room) append(slot store.Slot, e *pdu.Event, own bool, base int64, state *ownState, done func(error)) *store.Ticket {
 	before, epoch := r.pending, r.epoch
 	next := before.after(e, base, state)
-	if own {
+	if state != before.own {
 		next.setOwn(state, r)
 	}
 	r.pending = next
 	key, _ := e.StateKey()
+	if e.Type() == typeMember {
+		r.queued[matrix.UserID(key)] = e
+	}
 	a := &store.Append{
 		Event: store.Event{
 			ID: e.ID(), Room: r.id, Seq: next.Position, Type: e.Type(), StateKey: key,

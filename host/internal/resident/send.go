@@ -2,8 +2,6 @@ package resident
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/knockgate/knockgate/host/internal/canonicaljson"
 	"github.com/knockgate/knockgate/host/internal/matrix"
@@ -32,31 +30,39 @@ func (l *Local) SendState(ctx context.Context, room matrix.RoomID, sender matrix
 	if err != nil {
 		return "", err
 	}
-	for range maxAttempts {
-		e, ticket, err := r.send(ctx, sender, typ, stateKey, doc)
-		if err == nil {
-			err = ticket.Wait(ctx)
-		}
-		if err == nil {
-			return e.ID(), nil
-		}
-		if !errors.Is(err, errAgain) && !errors.Is(err, store.ErrConflict) {
-			return "", err
-		}
+	e, err := r.send(ctx, &draft{sender: sender, typ: typ, key: stateKey, content: doc.Bytes()}, doc.Root(), "")
+	if err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("room %s: written to by others during each of %d attempts", room, maxAttempts)
+	return e.ID(), nil
 }
 
-// send makes one state event and queues it.
-func (r *room) send(ctx context.Context, sender matrix.UserID, typ, key string, content *canonicaljson.Doc) (*pdu.Event, *store.Ticket, error) {
+// send makes one state event of a draft that has no place in the room yet, and
+// returns it once it is durable. For a membership it may be told what the
+// target's must be until then; "" takes any.
+func (r *room) send(ctx context.Context, d *draft, content canonicaljson.Value, from string) (e *pdu.Event, err error) {
 	s := r.current.Load()
 	if s.Version == nil {
-		return nil, nil, matrix.Forbidden("This room version is not implemented")
+		return nil, matrix.Forbidden("This room version is not implemented")
 	}
-	// Read now: a remote user's membership may not be in memory.
-	var target *pdu.Event
-	if typ == typeMember {
-		target = s.Member(matrix.UserID(key))
+	d.version, d.room, d.ts = s.Version, r.id, r.l.Now().UnixMilli()
+	err = again(ctx, r.id, func() error {
+		var ticket *store.Ticket
+		if e, ticket, err = r.queueOwn(ctx, d, content, from); err != nil {
+			return err
+		}
+		return ticket.Wait(ctx)
+	})
+	return e, err
+}
+
+// queueOwn makes the event and queues it.
+func (r *room) queueOwn(ctx context.Context, d *draft, content canonicaljson.Value, from string) (*pdu.Event, *store.Ticket, error) {
+	if d.typ == typeMember {
+		// placeOwn needs what the target is now, and reads nothing.
+		if _, err := r.readMember(ctx, r.current.Load().own, d.version, matrix.UserID(d.key)); err != nil {
+			return nil, nil, err
+		}
 	}
 	slot, err := r.l.Store.Reserve(ctx)
 	if err != nil {
@@ -66,10 +72,7 @@ func (r *room) send(ctx context.Context, sender matrix.UserID, typ, key string, 
 		slot.Release()
 		return nil, nil, err
 	}
-	e, ticket, err := r.placeOwn(slot, &draft{
-		version: s.Version, room: r.id, sender: sender, typ: typ, key: key,
-		content: content.Bytes(), ts: r.l.Now().UnixMilli(),
-	}, content.Root(), target)
+	e, ticket, err := r.placeOwn(slot, d, content, from)
 	if err != nil {
 		slot.Release()
 	}
@@ -78,22 +81,27 @@ func (r *room) send(ctx context.Context, sender matrix.UserID, typ, key string, 
 
 // placeOwn authorises a draft against the pending state, signs it and queues
 // it behind that.
-func (r *room) placeOwn(slot store.Slot, d *draft, content canonicaljson.Value, target *pdu.Event) (*pdu.Event, *store.Ticket, error) {
+func (r *room) placeOwn(slot store.Slot, d *draft, content canonicaljson.Value, from string) (*pdu.Event, *store.Ticket, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pending == nil {
 		return nil, nil, errAgain
 	}
 	own := r.pending.own
+	var target *pdu.Event
 	if d.typ == typeMember {
-		if now := own.get(typeMember, d.key); now != nil && (target == nil || now.Membership() != "leave") {
-			target = now
+		var known bool
+		if target, known = r.pendingMember(matrix.UserID(d.key)); !known {
+			return nil, nil, errAgain
 		}
+	}
+	if now := membershipOf(target); from != "" && now != from {
+		return nil, nil, &MembershipError{Room: r.id, User: matrix.UserID(d.key), Is: now, Wanted: from}
 	}
 	if err := authorise(own, d, content, target); err != nil {
 		return nil, nil, err
 	}
-	d.prev, d.depth = r.pending.next()
+	d.prev, d.depth = r.pending.next(target)
 	d.auth = d.authEvents(own, target)
 	e, err := r.l.event(d)
 	if err != nil {

@@ -32,7 +32,7 @@ type placed struct {
 // never changes once made.
 type ownState struct {
 	events map[place]placed
-	// byID finds the events that a knock may list as auth_events.
+	// byID finds the events that a knock or leave may list as auth_events.
 	byID map[matrix.EventID]*pdu.Event
 	// last is the place of the latest own event.
 	last   int64
@@ -69,6 +69,14 @@ func (s *ownState) with(e *pdu.Event, seq int64, format Format) *ownState {
 	return newOwnState(events, seq, format)
 }
 
+// without returns the state without the event at a place. One of the place that
+// is no own event has taken its place.
+func (s *ownState) without(at place, format Format) *ownState {
+	events := maps.Clone(s.events)
+	delete(events, at)
+	return newOwnState(events, s.last, format)
+}
+
 // get returns the event at a place, or nil.
 func (s *ownState) get(typ, key string) *pdu.Event { return s.events[place{typ, key}].Event }
 
@@ -83,7 +91,7 @@ func (s *ownState) fill(r *knock.Room) {
 }
 
 // auth returns what decides over a knock of user. Their own knock, or their
-// leaving, is not in it: it decides nothing.
+// leaving, is not in it: over a knock it decides nothing.
 func (s *ownState) auth(user matrix.UserID) pdu.AuthState {
 	return pdu.AuthState{
 		Create:      s.get(typeCreate, ""),
@@ -116,7 +124,8 @@ type snapshot struct {
 }
 
 // after returns the snapshot after one more event, which is the new current
-// state of its place. own is the state with it, or the old one for a knock.
+// state of its place. own is the state with it, or the old one where
+// it changes nothing there.
 func (s *snapshot) after(e *pdu.Event, base int64, own *ownState) *snapshot {
 	next := *s
 	next.Position++
@@ -157,12 +166,17 @@ func (s *snapshot) consumed(e *pdu.Event) []matrix.EventID {
 	return ids
 }
 
-// next returns the prev_events and the depth of an event that comes next.
-func (s *snapshot) next() (prev []matrix.EventID, depth int64) {
+// next returns the prev_events and the depth of an event that comes next. Where
+// there are more extremities than an event may name, member, if not nil, is
+// among those that it does: an event that ends a membership follows it.
+func (s *snapshot) next(member *pdu.Event) (prev []matrix.EventID, depth int64) {
 	list := s.extremities[:min(len(s.extremities), pdu.MaxPrevEvents)]
 	prev = make([]matrix.EventID, len(list))
 	for i, x := range list {
 		prev[i], depth = x.ID, max(depth, x.Depth)
+	}
+	if member != nil && len(prev) == pdu.MaxPrevEvents && !slices.Contains(prev, member.ID()) {
+		prev[len(prev)-1], depth = member.ID(), max(depth, member.Depth())
 	}
 	return prev, min(depth+1, maxDepth)
 }

@@ -153,7 +153,7 @@ func TestFailedCommit(t *testing.T) {
 	}
 	var calls []*call
 	for _, e := range events {
-		c, leads := r.join(e.ID())
+		c, leads := r.begin(e.ID())
 		if queued, err := r.queue(ctx, c, e); !leads || !queued {
 			t.Fatalf("leads %v, queued %v: %v", leads, queued, err)
 		}

@@ -20,21 +20,51 @@ func (l *Local) Template(ctx context.Context, r *knock.Room, user matrix.UserID)
 		return nil, err
 	}
 	if r.Version == nil {
-		return nil, matrix.Forbidden("This room version does not support knocking")
+		return nil, errNoVersion
 	}
-	prev, depth := rm.current.Load().next()
+	return rm.template(r, user, pdu.Knock, r.AuthState(user)), nil
+}
+
+// LeaveTemplate returns the body of a make_leave's 200: the leave that user's
+// server may complete and sign. It fails with 403 M_FORBIDDEN if there is
+// nothing that the user could leave.
+//
+// Spec: Server-Server API, "GET /make_leave".
+func (l *Local) LeaveTemplate(ctx context.Context, r *knock.Room, user matrix.UserID) ([]byte, error) {
+	rm, err := l.room(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	s := rm.current.Load()
+	if s.Version == nil {
+		return nil, errNoVersion
+	}
+	state := s.own.auth(user)
+	if state.Member, err = rm.readMember(ctx, s.own, s.Version, user); err != nil {
+		return nil, err
+	}
+	if err := pdu.MayLeave(user, state); err != nil {
+		return nil, err
+	}
+	return rm.template(&s.Room, user, pdu.Leave, state), nil
+}
+
+// errNoVersion is the refusal of all that a room of a version that is not
+// implemented is asked.
+var errNoVersion = matrix.Forbidden("This room version does not support knocking")
+
+// template returns the body of the 200 to a make_knock or make_leave.
+func (r *room) template(s *knock.Room, user matrix.UserID, membership string, state pdu.AuthState) []byte {
+	prev, depth := r.current.Load().next(state.Member)
 	t := pdu.Template{
-		RoomID: r.ID, Sender: user, Origin: l.Server, TS: l.Now().UnixMilli(),
-		Depth: depth, PrevEvents: prev,
-		AuthEvents: pdu.AuthEventIDs(r.Version, pdu.AuthState{
-			Create: r.Create, PowerLevels: r.PowerLevels, JoinRules: r.JoinRules, Member: r.Member(user),
-		}),
+		RoomID: s.ID, Sender: user, Membership: membership, Origin: r.l.Server, TS: r.l.Now().UnixMilli(),
+		Depth: depth, PrevEvents: prev, AuthEvents: pdu.AuthEventIDs(s.Version, membership, state),
 	}
 	body := make([]byte, 0, 512+len(prev)*48)
 	body = canonicaljson.AppendKey(append(body, '{'), "event")
 	body = append(t.AppendJSON(body), ',')
 	body = canonicaljson.AppendKey(body, "room_version")
-	return append(canonicaljson.AppendString(body, r.VersionID), '}'), nil
+	return append(canonicaljson.AppendString(body, s.VersionID), '}')
 }
 
 // KnockState returns the body of a send_knock's 200: what a knocker may know

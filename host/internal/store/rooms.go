@@ -68,6 +68,7 @@ const (
 	rdHas
 	rdState
 	rdOwnAt
+	rdRemoteMembers
 	rdKeys
 	readCount
 )
@@ -75,15 +76,16 @@ const (
 const eventColumns = "e.event_id, e.room_id, e.seq, e.type, e.state_key, e.sender, e.depth, e.own, e.base, e.json"
 
 var readSQL = [readCount]string{
-	rdRoom:        "SELECT room_id, version, head, head_event FROM rooms WHERE room_id = ?",
-	rdRooms:       "SELECT room_id, version, head, head_event FROM rooms ORDER BY created_at, room_id",
-	rdOwnState:    "SELECT " + eventColumns + " FROM room_state s JOIN events e ON e.event_id = s.event_id WHERE s.room_id = ? AND s.own = 1",
-	rdExtremities: "SELECT event_id, base, seq, depth FROM extremities WHERE room_id = ? ORDER BY base DESC, seq DESC LIMIT ?",
-	rdEvent:       "SELECT " + eventColumns + " FROM events e WHERE e.event_id = ?",
-	rdHas:         "SELECT 1 FROM events WHERE event_id = ? AND room_id = ?",
-	rdState:       "SELECT " + eventColumns + " FROM room_state s JOIN events e ON e.event_id = s.event_id WHERE s.room_id = ? AND s.type = ? AND s.state_key = ?",
-	rdOwnAt:       "SELECT " + eventColumns + " FROM events e WHERE e.room_id = ? AND e.type = ? AND e.state_key = ? AND e.seq <= ? AND e.own = 1 ORDER BY e.seq DESC LIMIT 1",
-	rdKeys:        "SELECT body, fetched_at FROM server_keys WHERE server = ?",
+	rdRoom:          "SELECT room_id, version, head, head_event FROM rooms WHERE room_id = ?",
+	rdRooms:         "SELECT room_id, version, head, head_event FROM rooms ORDER BY created_at, room_id",
+	rdOwnState:      "SELECT " + eventColumns + " FROM room_state s JOIN events e ON e.event_id = s.event_id WHERE s.room_id = ? AND s.own = 1",
+	rdExtremities:   "SELECT event_id, base, seq, depth FROM extremities WHERE room_id = ? ORDER BY base DESC, seq DESC LIMIT ?",
+	rdEvent:         "SELECT " + eventColumns + " FROM events e WHERE e.event_id = ?",
+	rdHas:           "SELECT 1 FROM events WHERE event_id = ? AND room_id = ?",
+	rdState:         "SELECT " + eventColumns + " FROM room_state s JOIN events e ON e.event_id = s.event_id WHERE s.room_id = ? AND s.type = ? AND s.state_key = ?",
+	rdOwnAt:         "SELECT " + eventColumns + " FROM events e WHERE e.room_id = ? AND e.type = ? AND e.state_key = ? AND e.seq <= ? AND e.own = 1 ORDER BY e.seq DESC LIMIT 1",
+	rdRemoteMembers: "SELECT " + eventColumns + " FROM room_state s JOIN events e ON e.event_id = s.event_id WHERE s.room_id = ? AND s.type = 'm.room.member' AND s.own = 0 AND s.position > ? ORDER BY s.position LIMIT ?",
+	rdKeys:          "SELECT body, fetched_at FROM server_keys WHERE server = ?",
 }
 
 // Room returns a room's row, and false if there is none.
@@ -171,6 +173,20 @@ func (s *Store) StateEvent(ctx context.Context, room matrix.RoomID, typ, stateKe
 // most this Seq, and false if there is none.
 func (s *Store) OwnStateAt(ctx context.Context, room matrix.RoomID, typ, stateKey string, seq int64) (Event, bool, error) {
 	return s.event(ctx, rdOwnAt, string(room), typ, stateKey, seq)
+}
+
+// RemoteMembers returns the current member events of a room that other servers'
+// users made, in the order of Seq from after on, at most limit of them.
+func (s *Store) RemoteMembers(ctx context.Context, room matrix.RoomID, after int64, limit int) ([]Event, error) {
+	rows, err := s.reads[rdRemoteMembers].QueryContext(ctx, string(room), after, limit)
+	if err != nil {
+		return nil, s.wrap("reading the members", err)
+	}
+	list, err := collect(rows, (*Event).columns)
+	if err != nil {
+		return nil, s.wrap("reading the members", err)
+	}
+	return list, nil
 }
 
 func (s *Store) event(ctx context.Context, st readStmt, args ...any) (Event, bool, error) {
