@@ -273,3 +273,35 @@ func code(err error) string {
 	}
 	return err.Error()
 }
+
+// TestEndpoint: send_knock takes knocks and send_leave takes leaves, whatever is
+// right about the other.
+func TestEndpoint(t *testing.T) {
+	a := newSigner("ed25519:a")
+	c := Checker{Keys: keys{a.id: a.public()}, Verify: verify}
+	for _, version := range matrix.RoomVersionIDs() {
+		v, _ := matrix.LookupRoomVersion(version)
+		for _, membership := range []string{pdu.Knock, pdu.Leave, "join", "invite", "ban", "Leave"} {
+			text := strings.Replace(fmt.Sprintf(event, ""), `"knock"`, `"`+membership+`"`, 1)
+			room := matrix.RoomID("!r:here")
+			if v.HashRoomID {
+				room = "!" + matrix.RoomID(strings.Repeat("A", 43))
+				text = strings.Replace(text, "!r:here", string(room), 1)
+			}
+			body, id := signedBy(t, v, text, []signer{a}, nil, false)
+			for _, endpoint := range []string{pdu.Knock, pdu.Leave} {
+				s, err := ParseSend(endpoint, string(room), string(id))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := "M_INVALID_PARAM"
+				if membership == endpoint {
+					want = ""
+				}
+				if _, err := c.Check(context.Background(), s, body, v, "there"); code(err) != want {
+					t.Errorf("version %s: a %s to send_%s: %v, want %q", version, membership, endpoint, err, want)
+				}
+			}
+		}
+	}
+}

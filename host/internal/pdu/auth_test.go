@@ -304,3 +304,64 @@ func TestAuthEventIDs(t *testing.T) {
 		check(4)
 	}
 }
+
+// The rule of a leave of the sender, 4.5.1 in version 7: the same in all.
+func TestLeave(t *testing.T) {
+	want := map[string]string{"knock": "ok", "invite": "ok", "join": "ok", "leave": forbidden, "ban": forbidden, "": forbidden, "Knock": forbidden}
+	for _, v := range allVersions {
+		r := newRoom(t, v, `{}`)
+		s := pdu.AuthState{Create: r.create} // the join rules have no say
+		leave := r.member("@a:domain", "leave")
+		if got := code(pdu.CheckMembership(leave, s)); got != forbidden {
+			t.Errorf("version %s, no membership: %s, want %s", v, got, forbidden)
+		}
+		for membership, want := range want {
+			s.Member = r.member("@a:domain", membership)
+			if got := code(pdu.CheckMembership(leave, s)); got != want {
+				t.Errorf("version %s, %q: %s, want %s", v, membership, got, want)
+			}
+		}
+		s.Member = r.member("@b:domain", "knock")
+		if got := code(pdu.CheckMembership(leave, s)); got != forbidden {
+			t.Errorf("version %s, another user's knock: %s, want %s", v, got, forbidden)
+		}
+		kick := r.event("m.room.member", "@b:domain", "@a:domain", `{"membership":"leave"}`)
+		if got := code(pdu.CheckMembership(kick, s)); got != forbidden {
+			t.Errorf("version %s, a kick: %s, want %s", v, got, forbidden)
+		}
+		local := newRoom(t, v, `{"m.federate":false}`)
+		s = pdu.AuthState{Create: local.create, Member: local.member("@a:domain", "invite")}
+		if got := code(pdu.CheckMembership(local.member("@a:domain", "leave"), s)); got != forbidden {
+			t.Errorf("version %s, m.federate false: %s, want %s", v, got, forbidden)
+		}
+	}
+}
+
+// A leave lists no join rules.
+func TestLeaveAuthEvents(t *testing.T) {
+	for _, v := range allVersions {
+		r := newRoom(t, v, `{}`)
+		s := pdu.AuthState{
+			Create: r.create, JoinRules: r.rules(`{"join_rule":"knock"}`), Member: r.member("@a:domain", "knock"),
+			PowerLevels: r.event("m.room.power_levels", "@creator:resident", "", `{}`),
+		}
+		want := []matrix.EventID{r.create.ID(), s.PowerLevels.ID(), s.Member.ID()}
+		auth := []*pdu.Event{r.create, s.PowerLevels, s.Member}
+		if v == "12" {
+			want, auth = want[1:], auth[1:]
+		}
+		if got := pdu.AuthEventIDs(version(t, v), pdu.Leave, s); !slices.Equal(got, want) {
+			t.Errorf("version %s: %v, want %v", v, got, want)
+		}
+		leave := func(auth []*pdu.Event) *pdu.Event {
+			return r.event("m.room.member", "@a:domain", "@a:domain", `{"membership":"leave"}`, auth...)
+		}
+		if _, err := pdu.CheckAuthEvents(leave(auth), auth); err != nil {
+			t.Errorf("version %s: %v", v, err)
+		}
+		auth = append(auth, s.JoinRules)
+		if _, err := pdu.CheckAuthEvents(leave(auth), auth); code(err) != forbidden {
+			t.Errorf("version %s, with the join rules: %v, want %s", v, err, forbidden)
+		}
+	}
+}

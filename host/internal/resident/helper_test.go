@@ -153,6 +153,38 @@ func (w *world) template(id matrix.RoomID, user matrix.UserID) *canonicaljson.Do
 	return doc
 }
 
+// leaveTemplate returns the template of a make_leave.
+func (w *world) leaveTemplate(id matrix.RoomID, user matrix.UserID) *canonicaljson.Doc {
+	w.tb.Helper()
+	body, err := w.LeaveTemplate(context.Background(), w.room(id), user)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	doc, err := canonicaljson.Parse(body)
+	if err != nil {
+		w.tb.Fatalf("template %s: %v", body, err)
+	}
+	return doc
+}
+
+// leave makes a signed leave from the template of a make_leave.
+func (w *world) leave(template *canonicaljson.Doc, changes ...string) *pdu.Event {
+	w.tb.Helper()
+	return w.knock(template, append([]string{"content", `{"membership":"leave","reason":"changed my mind"}`}, changes...)...)
+}
+
+// send checks and stores a leave, as a gateway does.
+func (w *world) send(id matrix.RoomID, e *pdu.Event) error {
+	w.tb.Helper()
+	return w.Leave(context.Background(), w.room(id), e)
+}
+
+// membershipNow returns the current membership of a user, "" for none.
+func (w *world) membershipNow(id matrix.RoomID, user matrix.UserID) string {
+	w.tb.Helper()
+	return membershipOf(w.room(id).Member(user))
+}
+
 // knock makes a signed knock from a template. Each change is a top-level field
 // and its JSON value; an empty value drops the field.
 func (w *world) knock(template *canonicaljson.Doc, changes ...string) *pdu.Event {

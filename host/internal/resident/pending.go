@@ -109,6 +109,10 @@ func (l *Local) Decline(ctx context.Context, room matrix.RoomID, user matrix.Use
 	if err != nil {
 		return Declined{}, err
 	}
+	// Another process may have taken the knock that this one has not seen.
+	if err := r.compare(ctx, l.Now()); err != nil {
+		return Declined{}, err
+	}
 	by, err := r.current.Load().strongest(l.Server)
 	if err != nil {
 		return Declined{}, err

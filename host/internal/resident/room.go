@@ -218,13 +218,21 @@ func (r *room) refresh(ctx context.Context) error {
 	if since >= 0 && since < recheck || !r.checked.CompareAndSwap(last, now.UnixNano()) {
 		return nil
 	}
-	row, ok, err := r.l.Store.Room(ctx, r.id)
-	if err != nil || !ok {
+	err := r.compare(ctx, now)
+	if err != nil {
 		r.checked.CompareAndSwap(now.UnixNano(), last)
-		if err == nil {
-			err = errNoRoom
-		}
+	}
+	return err
+}
+
+// compare reads the room again if the store's is another.
+func (r *room) compare(ctx context.Context, now time.Time) error {
+	row, ok, err := r.l.Store.Room(ctx, r.id)
+	if err != nil {
 		return err
+	}
+	if !ok {
+		return errNoRoom
 	}
 	r.mu.Lock()
 	if r.pending != nil && row.Head > r.pending.Position {
