@@ -182,7 +182,7 @@ func TestCapturedRequestsParse(t *testing.T) {
 				}
 				version = field(t, []byte(x.ResponseBody), "room_version")
 				event := parseTemplate(t, []byte(x.ResponseBody))
-				if err := peer.CheckTemplate(event, m.Room, m.User); err != nil || !m.Supports(version) {
+				if err := peer.CheckTemplate(event, pdu.Knock, m.Room, m.User); err != nil || !m.Supports(version) {
 					t.Errorf("%s: Synapse understood something else: %v", c.Case, err)
 				}
 			case method == http.MethodPut && x.ResponseStatus == 200:

@@ -22,6 +22,8 @@ func TestErrorContract(t *testing.T) {
 	room := w.room("11", "knock")
 	acl := w.room("11", "knock")
 	w.state(acl, "m.room.server_acl", "", `{"allow":["*"],"deny":["127.0.0.1"]}`)
+	banned := w.room("11", "knock")
+	w.state(banned, "m.room.member", string(p.User("banned")), `{"membership":"ban"}`)
 	unknown := matrix.RoomID("!unknown:" + string(w.name))
 	noUser := matrix.UserID("@nobody:127.0.0.1:1")
 
@@ -38,11 +40,25 @@ func TestErrorContract(t *testing.T) {
 			return w.do(t, p, http.MethodPut, peer.SendTarget(room, id), event)
 		}
 	}
+	// leave submits a leave to send_leave, by the version of the API, made from
+	// the template of a knock by edit.
+	leave := func(api int, edit func(event map[string]any)) func(*testing.T) *peer.Exchange {
+		return func(t *testing.T) *peer.Exchange {
+			event, id := w.signed(t, p, room, "sender", func(e map[string]any) {
+				e["content"] = map[string]any{"membership": "leave"}
+				if edit != nil {
+					edit(e)
+				}
+			})
+			return w.do(t, p, http.MethodPut, peer.SendLeaveTarget(api, room, id), event)
+		}
+	}
+	anyEvent := "$" + matrix.EventID(strings.Repeat("A", 43))
 	// sendBytes submits a body of any bytes, with a signature that cannot be
 	// right where the body is no JSON: what is wrong with it is said first.
 	sendBytes := func(body string) func(*testing.T) *peer.Exchange {
 		return func(t *testing.T) *peer.Exchange {
-			target := peer.SendTarget(room, "$"+matrix.EventID(strings.Repeat("A", 43)))
+			target := peer.SendTarget(room, anyEvent)
 			return w.send(t, p, http.MethodPut, target, []byte(body), xmatrix.Header(p.Key(), p.Name(), w.name, http.MethodPut, target, []byte("{}")))
 		}
 	}
@@ -136,6 +152,56 @@ func TestErrorContract(t *testing.T) {
 			return w.do(t, p, http.MethodPut, peer.SendTarget(acl, id), event)
 		}, 403, "M_FORBIDDEN"},
 
+		{"make_leave: no header", func(t *testing.T) *peer.Exchange {
+			return w.send(t, p, http.MethodGet, peer.MakeLeaveTarget(room, p.User("a")), nil, "")
+		}, 401, "M_UNAUTHORIZED"},
+		{"make_leave: room ID", get("/_matrix/federation/v1/make_leave/nope/" + string(p.User("a"))), 400, "M_INVALID_PARAM"},
+		{"make_leave: user ID", get("/_matrix/federation/v1/make_leave/" + string(room) + "/nope"), 400, "M_INVALID_PARAM"},
+		{"make_leave: user of another server", get(peer.MakeLeaveTarget(room, noUser)), 403, "M_FORBIDDEN"},
+		{"make_leave: unknown room", get(peer.MakeLeaveTarget(unknown, p.User("a"))), 404, "M_NOT_FOUND"},
+		{"make_leave: ACL", get(peer.MakeLeaveTarget(acl, p.User("a"))), 403, "M_FORBIDDEN"},
+		{"make_leave: not in the room", get(peer.MakeLeaveTarget(room, p.User("a"))), 403, "M_FORBIDDEN"},
+		{"make_leave: banned", get(peer.MakeLeaveTarget(banned, p.User("banned"))), 403, "M_FORBIDDEN"},
+		{"make_leave: wrong method", func(t *testing.T) *peer.Exchange {
+			return w.do(t, p, http.MethodPut, peer.MakeLeaveTarget(room, p.User("a")), []byte("{}"))
+		}, 405, "M_UNRECOGNIZED"},
+		{"make_leave: no second version", get(strings.Replace(peer.MakeLeaveTarget(room, p.User("a")), "v1", "v2", 1)), 404, "M_UNRECOGNIZED"},
+
+		{"send_leave: no header", func(t *testing.T) *peer.Exchange {
+			return w.send(t, p, http.MethodPut, peer.SendLeaveTarget(2, room, anyEvent), []byte("{}"), "")
+		}, 401, "M_UNAUTHORIZED"},
+		{"send_leave: wrong method", get(peer.SendLeaveTarget(2, room, anyEvent)), 405, "M_UNRECOGNIZED"},
+		{"send_leave: wrong method, version 1", get(peer.SendLeaveTarget(1, room, anyEvent)), 405, "M_UNRECOGNIZED"},
+		{"send_leave: no third version", get(peer.SendLeaveTarget(3, room, anyEvent)), 404, "M_UNRECOGNIZED"},
+		{"send_leave: field of the wrong type", leave(2, func(e map[string]any) { e["depth"] = "7" }), 400, "M_BAD_JSON"},
+		{"send_leave: event over 65,536 bytes", leave(2, func(e map[string]any) {
+			e["content"].(map[string]any)["reason"] = strings.Repeat("a", 65_536)
+		}), 413, "M_TOO_LARGE"},
+		{"send_leave: a knock", leave(2, func(e map[string]any) { e["content"].(map[string]any)["membership"] = "knock" }), 400, "M_INVALID_PARAM"},
+		{"send_leave: of another user", leave(2, func(e map[string]any) { e["state_key"] = string(p.User("b")) }), 400, "M_INVALID_PARAM"},
+		{"send_leave: room of another room", leave(2, func(e map[string]any) { e["room_id"] = string(unknown) }), 400, "M_INVALID_PARAM"},
+		{"send_leave: sender of another server", leave(2, func(e map[string]any) { e["sender"], e["state_key"] = string(noUser), string(noUser) }), 400, "M_INVALID_PARAM"},
+		{"send_leave: unknown prev_events", leave(1, func(e map[string]any) { e["prev_events"] = []any{anyEvent} }), 400, "M_INVALID_PARAM"},
+		{"send_leave: with the join rules", leave(2, nil), 403, "M_FORBIDDEN"},
+		{"send_leave: of one who is not there", leave(2, func(e map[string]any) {
+			auth := e["auth_events"].([]any)
+			e["auth_events"] = auth[:len(auth)-1] // the join rules come last
+		}), 403, "M_FORBIDDEN"},
+		{"send_leave: event ID of another event", func(t *testing.T) *peer.Exchange {
+			event, _ := w.signed(t, p, room, "sender", func(e map[string]any) { e["content"] = map[string]any{"membership": "leave"} })
+			return w.do(t, p, http.MethodPut, peer.SendLeaveTarget(2, room, anyEvent), event)
+		}, 400, "M_INVALID_PARAM"},
+		{"send_leave: no signature", func(t *testing.T) *peer.Exchange {
+			event, id := w.signed(t, p, room, "sender", func(e map[string]any) { e["content"] = map[string]any{"membership": "leave"} })
+			return w.do(t, p, http.MethodPut, peer.SendLeaveTarget(2, room, id), edited(t, event, func(e map[string]any) { e["signatures"] = map[string]any{} }))
+		}, 400, "M_INVALID_PARAM"},
+		{"send_leave: ACL", func(t *testing.T) *peer.Exchange {
+			return w.do(t, p, http.MethodPut, peer.SendLeaveTarget(2, acl, anyEvent), []byte("{}"))
+		}, 403, "M_FORBIDDEN"},
+		{"send_leave: unknown room", func(t *testing.T) *peer.Exchange {
+			return w.do(t, p, http.MethodPut, peer.SendLeaveTarget(2, unknown, anyEvent), []byte("{}"))
+		}, 404, "M_NOT_FOUND"},
+
 		{"unknown endpoint", get("/_matrix/federation/v1/make_knocks/a/b"), 404, "M_UNRECOGNIZED"},
 		{"trailing slash", get(strings.Replace(peer.MakeTarget(room, p.User("a"), nil), "?", "/?", 1)), 404, "M_UNRECOGNIZED"},
 		{"double slash", get(strings.Replace(peer.MakeTarget(room, p.User("a"), nil), "v1/", "v1//", 1)), 404, "M_UNRECOGNIZED"},
@@ -158,6 +224,62 @@ func TestErrorContract(t *testing.T) {
 				t.Fatalf("the refused knock was stored: membership %q", got)
 			}
 		})
+	}
+}
+
+// TestNotServed: what a resident server of rooms with nobody else in them has no
+// use for is not there, and what is there takes its own method only.
+func TestNotServed(t *testing.T) {
+	w := newWorld(t, allowAll, nil)
+	p := w.peer()
+	room, user, event := string(w.room("11", "knock")), string(p.User("a")), "$"+strings.Repeat("A", 43)
+	for _, tt := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "v1/make_join/" + room + "/" + user + "?ver=11", 404},
+		{"PUT", "v1/send_join/" + room + "/" + event, 404},
+		{"PUT", "v2/send_join/" + room + "/" + event, 404},
+		{"PUT", "v1/invite/" + room + "/" + event, 404},
+		{"PUT", "v2/invite/" + room + "/" + event, 404},
+		{"PUT", "v1/send/1", 404},
+		{"GET", "v1/backfill/" + room + "?v=" + event + "&limit=1", 404},
+		{"POST", "v1/get_missing_events/" + room, 404},
+		{"GET", "v1/state/" + room + "?event_id=" + event, 404},
+		{"GET", "v1/state_ids/" + room + "?event_id=" + event, 404},
+		{"GET", "v1/event/" + event, 404},
+		{"GET", "v1/event_auth/" + room + "/" + event, 404},
+		{"GET", "v1/hierarchy/" + room, 404},
+		{"GET", "v1/timestamp_to_event/" + room + "?ts=1&dir=f", 404},
+		{"GET", "v1/publicRooms", 404},
+		{"POST", "v1/publicRooms", 404},
+		{"GET", "v1/query/directory?room_alias=%23lobby:a", 404},
+		{"GET", "v1/query/profile?user_id=" + user, 404},
+		{"GET", "v1/user/devices/" + user, 404},
+		{"POST", "v1/user/keys/query", 404},
+		{"POST", "v1/user/keys/claim", 404},
+		{"PUT", "v1/exchange_third_party_invite/" + room, 404},
+		{"GET", "v1/openid/userinfo?access_token=a", 404},
+		{"PUT", "v2/send_knock/" + room + "/" + event, 404},
+		{"GET", "v2/make_knock/" + room + "/" + user + "?ver=11", 404},
+		{"POST", "v1/version", 405},
+		{"POST", "v1/make_knock/" + room + "/" + user + "?ver=11", 405},
+		{"POST", "v1/send_knock/" + room + "/" + event, 405},
+		{"DELETE", "v1/make_leave/" + room + "/" + user, 405},
+		{"POST", "v1/send_leave/" + room + "/" + event, 405},
+		{"POST", "v2/send_leave/" + room + "/" + event, 405},
+	} {
+		var body []byte
+		if tt.method != "GET" {
+			body = []byte("{}")
+		}
+		x := w.do(t, p, tt.method, "/_matrix/federation/"+tt.path, body)
+		if code, message := x.Errcode(); x.Status != tt.status || code != "M_UNRECOGNIZED" || message == "" {
+			t.Errorf("%s %s: %d %s, want %d M_UNRECOGNIZED", tt.method, tt.path, x.Status, x.Body, tt.status)
+		}
+	}
+	if x := w.do(t, p, "POST", "/_matrix/key/v2/server", []byte("{}")); x.Status != 405 {
+		t.Errorf("POST of our keys: %d, want 405", x.Status)
 	}
 }
 

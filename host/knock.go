@@ -17,13 +17,14 @@ import (
 	"github.com/knockgate/knockgate/host/internal/discovery"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/peer"
+	"github.com/knockgate/knockgate/host/internal/serverkey"
 )
 
 type knockFlags struct {
-	as, user, reason, displayname, server, ca string
-	versions                                  []string
-	insecure, json                            bool
-	repeat                                    int
+	as, key, user, reason, displayname, server, ca string
+	versions                                       []string
+	insecure, json, retract                        bool
+	repeat                                         int
 }
 
 func newKnock() *cobra.Command {
@@ -41,14 +42,22 @@ ROOM is a room ID ("!..."). Quote it: '!' means something to most shells.
 Certificates are checked, except those of servers whose name is a loopback IP
 literal, such as the one that "serve" makes for a trial.
 
+With --retract it takes a knock back instead, by a leave (make_leave and
+send_leave). --as and --user must be those of the knock: the user is of the
+server that knocked, port included. Give both commands the same --key: a server
+that has fetched our key looks for a new one once in a while only.
+
 Exit codes: 0 allowed, 2 denied, 3 version-incompatible, 1 anything else.`,
 		Example: "  knockgate knock --reason \"let me in\" '!lobby:127.0.0.1:8448'\n" +
-			"  knockgate knock --ver 9 --ver 10 --json '!lobby:127.0.0.1:8448'",
+			"  knockgate knock --ver 9 --ver 10 --json '!lobby:127.0.0.1:8448'\n" +
+			"  knockgate knock --as 127.0.0.1:8449 --key knocker.key --reason hello '!lobby:127.0.0.1:8448'\n" +
+			"  knockgate knock --as 127.0.0.1:8449 --key knocker.key --retract '!lobby:127.0.0.1:8448'",
 		Args: cobra.ExactArgs(1),
 	}
 	var f knockFlags
 	flags := cmd.Flags()
 	flags.StringVar(&f.as, "as", "127.0.0.1:0", "the `SERVER:PORT` to be; port 0 takes a free one")
+	flags.StringVar(&f.key, "key", "", "the `file` of the server's signing key, made if it is missing; default a new key")
 	flags.StringVar(&f.user, "user", "knocker", "the user who knocks: a `localpart` of the server of --as")
 	flags.StringVar(&f.reason, "reason", "", "the `text` that goes into the knock")
 	flags.StringVar(&f.displayname, "displayname", "", "the display `name` that goes into the knock")
@@ -57,6 +66,7 @@ Exit codes: 0 allowed, 2 denied, 3 version-incompatible, 1 anything else.`,
 	flags.StringVar(&f.ca, "ca", "", "a PEM `file` of certificate authorities to trust beside the system's")
 	flags.BoolVar(&f.insecure, "insecure", false, "take any certificate")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object for each knock")
+	flags.BoolVar(&f.retract, "retract", false, "take back a knock of the user")
 	flags.IntVar(&f.repeat, "repeat", 1, "knock this `many` times, each as a user of its own")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return runKnock(cmd, f, args[0])
@@ -75,6 +85,9 @@ func runKnock(cmd *cobra.Command, f knockFlags, roomText string) error {
 	}
 	if f.repeat < 1 {
 		return fmt.Errorf("--repeat %d: must be at least 1", f.repeat)
+	}
+	if f.retract && strings.HasSuffix(f.as, ":0") {
+		return fmt.Errorf("--retract: name the server that knocked with --as, such as --as 127.0.0.1:8449; it stands in the user's ID that \"knock\" printed")
 	}
 	client, err := f.client()
 	if err != nil {
@@ -98,7 +111,7 @@ func runKnock(cmd *cobra.Command, f knockFlags, roomText string) error {
 		if err != nil {
 			return fmt.Errorf("--user: %w", err)
 		}
-		k := peer.Knock{Server: server, Room: room, User: user, Reason: f.reason, Displayname: f.displayname, Versions: f.versions}
+		k := peer.Knock{Server: server, Room: room, User: user, Reason: f.reason, Displayname: f.displayname, Versions: f.versions, Retract: f.retract}
 		result, err := knockOnce(cmd.Context(), p, k)
 		out.print(k, result, err)
 		worst = worse(worst, knockExitCode(result, err))
@@ -197,6 +210,11 @@ func (f knockFlags) start(client *discovery.Client) (*peer.Peer, error) {
 	}
 	if port == "0" {
 		o.Name = ""
+	}
+	if f.key != "" {
+		if o.Key, _, err = serverkey.LoadOrCreate(f.key); err != nil {
+			return nil, fmt.Errorf("--key: %w", err)
+		}
 	}
 	return peer.Start(o)
 }

@@ -27,19 +27,26 @@ func (p *knockPrinter) print(k peer.Knock, r *peer.Result, err error) {
 		p.printJSON(k, r, err)
 		return
 	}
-	fmt.Fprintf(p.w, "%s knocks on %s, by way of %s\n\n", k.User, k.Room, k.Server)
-	p.exchange("make_knock", r.Make)
+	first, second := k.Endpoints()
+	does := "knocks on"
+	if k.Retract {
+		does = "takes back a knock on"
+	}
+	fmt.Fprintf(p.w, "%s %s %s, by way of %s\n\n", printableLine(string(k.User)), does, k.Room, k.Server)
+	p.exchange(first, r.Make, r.Template != nil)
 	if r.Template != nil {
 		p.block("template", r.Template)
 	}
 	if r.Event != nil {
 		p.block("signed event "+string(r.EventID), r.Event)
 	}
-	p.exchange("send_knock", r.Send)
+	p.exchange(second, r.Send, false)
 	fmt.Fprintf(p.w, "%s\n\n", p.conclusion(k, r, err))
 }
 
-func (p *knockPrinter) exchange(name string, x *peer.Exchange) {
+// exchange prints a request and its answer. The body of the answer is left out
+// where what matters of it is printed elsewhere.
+func (p *knockPrinter) exchange(name string, x *peer.Exchange, elsewhere bool) {
 	if x == nil {
 		return
 	}
@@ -50,7 +57,7 @@ func (p *knockPrinter) exchange(name string, x *peer.Exchange) {
 		return
 	}
 	fmt.Fprintf(p.w, "  %d %s, %s\n", x.Status, http.StatusText(x.Status), x.Took.Round(10*time.Microsecond))
-	if x.Status == http.StatusOK && name == "make_knock" {
+	if elsewhere {
 		fmt.Fprintln(p.w)
 		return
 	}
@@ -74,7 +81,11 @@ func (p *knockPrinter) conclusion(k peer.Knock, r *peer.Result, err error) strin
 	said := printable(message)
 	switch r.Outcome() {
 	case peer.Allowed:
-		return fmt.Sprintf("Allowed: %s has knocked, event %s.", k.User, r.EventID)
+		done := "Allowed: %s has knocked, event %s."
+		if k.Retract {
+			done = "Taken back: %s has left, event %s."
+		}
+		return fmt.Sprintf(done, printableLine(string(k.User)), r.EventID)
 	case peer.Denied:
 		return "Denied: " + said
 	case peer.Incompatible:
@@ -107,15 +118,22 @@ func (p *knockPrinter) printJSON(k peer.Knock, r *peer.Result, err error) {
 		return e
 	}
 	out := struct {
-		Outcome string    `json:"outcome"`
-		Error   string    `json:"error,omitempty"`
-		Server  string    `json:"server"`
-		Room    string    `json:"room_id"`
-		User    string    `json:"user_id"`
-		EventID string    `json:"event_id,omitempty"`
-		Make    *exchange `json:"make_knock,omitempty"`
-		Send    *exchange `json:"send_knock,omitempty"`
-	}{Outcome: string(peer.Failed), Server: string(k.Server), Room: string(k.Room), User: string(k.User), EventID: string(r.EventID), Make: convert(r.Make), Send: convert(r.Send)}
+		Outcome   string    `json:"outcome"`
+		Error     string    `json:"error,omitempty"`
+		Server    string    `json:"server"`
+		Room      string    `json:"room_id"`
+		User      string    `json:"user_id"`
+		EventID   string    `json:"event_id,omitempty"`
+		Make      *exchange `json:"make_knock,omitempty"`
+		Send      *exchange `json:"send_knock,omitempty"`
+		MakeLeave *exchange `json:"make_leave,omitempty"`
+		SendLeave *exchange `json:"send_leave,omitempty"`
+	}{Outcome: string(peer.Failed), Server: string(k.Server), Room: string(k.Room), User: string(k.User), EventID: string(r.EventID)}
+	if k.Retract {
+		out.MakeLeave, out.SendLeave = convert(r.Make), convert(r.Send)
+	} else {
+		out.Make, out.Send = convert(r.Make), convert(r.Send)
+	}
 	if err != nil {
 		out.Error = err.Error()
 	} else {

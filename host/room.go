@@ -21,9 +21,9 @@ import (
 func newRoom() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "room",
-		Short: "Create and list the rooms of the resident server",
+		Short: "The rooms of the resident server, and who knocks on them",
 	}
-	cmd.AddCommand(newRoomCreate(), newRoomList())
+	cmd.AddCommand(newRoomCreate(), newRoomList(), newRoomKnocks(), newRoomDecline())
 	return cmd
 }
 

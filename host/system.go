@@ -233,8 +233,11 @@ func byAlias(rooms []resident.Summary, alias string) (resident.Summary, bool) {
 
 // newLocal returns the rooms of a store.
 func newLocal(cfg *config.Config, st *store.Store, keys func() *serverkey.Keyset, log *slog.Logger) (*resident.Local, error) {
-	signer := func() pdu.Signer { return keys().Key }
-	return resident.NewLocal(resident.Options{Store: st, Server: cfg.ServerName, Signer: signer, Now: time.Now, Log: log})
+	return resident.NewLocal(resident.Options{
+		Store: st, Server: cfg.ServerName, Now: time.Now, Log: log,
+		Signer: func() pdu.Signer { return keys().Key },
+		Answer: resident.Format(cfg.Federation.KnockRoomState),
+	})
 }
 
 func (s *system) openGateway(cert tls.Certificate) {

@@ -60,6 +60,9 @@ type Federation struct {
 	// origin; more are answered 429. Defaults 20 and 100.
 	RequestsPerSecond float64
 	Burst             int
+	// KnockRoomState is the shape of the room's state in the answer to a
+	// send_knock: "auto", "stripped" or "pdu". Default auto.
+	KnockRoomState string
 	// AllowPrivate are address ranges that this server may fetch keys from
 	// although they are private, loopback or otherwise not of the public
 	// network. Default none.

@@ -94,6 +94,9 @@ func TestDefaults(t *testing.T) {
 	if got, want := c.Policies.Default, "deny"; got != want {
 		t.Errorf("Policies.Default = %q, want %q: a chain without the key lets nobody in", got, want)
 	}
+	if got, want := c.Federation.KnockRoomState, "auto"; got != want {
+		t.Errorf("Federation.KnockRoomState = %q, want %q", got, want)
+	}
 	if !c.Decisions.KeepFacts || !c.Policies.Watch || c.Federation.LoopbackSelfSigned || len(c.Federation.AllowPrivate) != 0 || !c.Listen.Loopback() {
 		t.Errorf("defaults: %+v", c)
 	}
@@ -156,6 +159,7 @@ func TestFaults(t *testing.T) {
 		{"pinned a compromised key", least + "[[federation.pinned]]\nserver = \"b.example\"\nkeys = { \"ed25519:a\" = \"l/O9hxMVKB6Lg+3Hqf0FQQZhVESQcMzbPN1Cz2nM3og\" }\n", []string{"federation.pinned[0].keys", "others know this key"}},
 		{"unknown key of a notary", least + "[[federation.notary]]\nserver = \"b.example\"\nkey = \"x\"\n", []string{"federation.notary.key: unknown key", "known here: keys, server"}},
 		{"too many notaries", least + manyNotaries(5), []string{"federation.notary: 5", "at most 4"}},
+		{"knock_room_state", least + "[federation]\nknock_room_state = \"full\"\n", []string{"federation.knock_room_state", `"full"`, `"auto", "stripped" or "pdu"`}},
 		{"log", least + "[log]\nlevel = \"loud\"\nformat = \"xml\"\n", []string{"log.level", "log.format"}},
 		{"room version", least + "[[room]]\nalias = \"a\"\nversion = \"6\"\n", []string{"room.version", "7, 8, 9, 10, 11, 12"}},
 		{"join rule of a later version", least + "[[room]]\nalias = \"a\"\nversion = \"9\"\njoin_rule = \"knock_restricted\"\n", []string{"room.join_rule"}},

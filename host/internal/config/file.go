@@ -24,6 +24,7 @@ type file struct {
 		Deny               []string `toml:"deny"`
 		RequestsPerSecond  float64  `toml:"requests_per_second"`
 		Burst              int      `toml:"burst"`
+		KnockRoomState     string   `toml:"knock_room_state"`
 		AllowPrivate       []string `toml:"allow_private_addresses"`
 		LoopbackSelfSigned bool     `toml:"loopback_self_signed"`
 
@@ -82,6 +83,7 @@ const (
 	DefaultListen            = "127.0.0.1:8448"
 	DefaultRequestsPerSecond = 20
 	DefaultBurst             = 100
+	DefaultKnockRoomState    = "auto"
 	DefaultRoomVersion       = "11"
 	DefaultPoliciesDir       = "policies"
 )
@@ -92,6 +94,7 @@ func defaults() (f file) {
 	f.Federation.Allow = []string{"*"}
 	f.Federation.RequestsPerSecond = DefaultRequestsPerSecond
 	f.Federation.Burst = DefaultBurst
+	f.Federation.KnockRoomState = DefaultKnockRoomState
 	f.Log.Level = "info"
 	f.Log.Format = "text"
 	f.Policies.Dir = DefaultPoliciesDir
@@ -151,6 +154,12 @@ func (f *file) checkFederation(c *Config, faults *faults) {
 	}
 	if fed.Burst < 1 {
 		faults.addf("federation.burst", "%d; must be at least 1", fed.Burst)
+	}
+	fed.KnockRoomState = f.Federation.KnockRoomState
+	switch fed.KnockRoomState {
+	case "auto", "stripped", "pdu":
+	default:
+		faults.addf("federation.knock_room_state", "%q; must be \"auto\", \"stripped\" or \"pdu\"", fed.KnockRoomState)
 	}
 	checkGlobs(faults, "federation.allow", fed.Allow)
 	checkGlobs(faults, "federation.deny", fed.Deny)

@@ -96,7 +96,7 @@ func (p *Peer) Send(ctx context.Context, server matrix.ServerName, method, targe
 	return x, err
 }
 
-// Knock is what a user wants to knock with.
+// Knock is what a user wants to knock with, or to take a knock back with.
 type Knock struct {
 	// Server is the resident server to ask.
 	Server matrix.ServerName
@@ -104,12 +104,29 @@ type Knock struct {
 	User   matrix.UserID
 	// Reason and Displayname go into the event; empty ones are left out.
 	Reason, Displayname string
-	// Versions are the room versions to offer. Empty: all we know.
+	// Versions are the room versions to offer. Empty: all we know. A leave
+	// offers none.
 	Versions []string
+	// Retract takes the knock back: the handshake is that of a leave.
+	Retract bool
 }
 
-// Result is how far a knock came. Make is nil where no answer came at all,
-// Send where make_knock was refused.
+// membership returns what the event of k makes of the user.
+func (k *Knock) membership() string {
+	if k.Retract {
+		return pdu.Leave
+	}
+	return pdu.Knock
+}
+
+// Endpoints returns the names of the two requests, such as "make_knock" and
+// "send_knock".
+func (k *Knock) Endpoints() (first, second string) {
+	return "make_" + k.membership(), "send_" + k.membership()
+}
+
+// Result is how far a knock or leave came. Make is nil where no answer came at
+// all, Send where the first request was refused.
 type Result struct {
 	Make, Send *Exchange
 	// Template is the event that the resident server proposed.
@@ -131,7 +148,7 @@ const (
 	Failed       Outcome = "failed"
 )
 
-// Outcome returns how the knock ended, from the last answer: 200 to send_knock
+// Outcome returns how it ended, from the last answer: 200 to the second request
 // is allowed, 403 is denied, M_INCOMPATIBLE_ROOM_VERSION is incompatible.
 func (r *Result) Outcome() Outcome {
 	last := r.Send
@@ -153,41 +170,53 @@ func (r *Result) Outcome() Outcome {
 	return Failed
 }
 
-// Knock plays the whole handshake. It stops without an error where a server
+// Knock plays the whole handshake of a knock or a leave. It stops without an error where a server
 // refuses; an error is a failure of the exchange, or an answer that breaks the
 // specification.
 func (p *Peer) Knock(ctx context.Context, k Knock) (*Result, error) {
 	r := &Result{}
+	first, _ := k.Endpoints()
 	var err error
 	if r.Make, err = p.Make(ctx, k); err != nil || r.Make.Status != http.StatusOK {
 		return r, err
 	}
 	doc, err := canonicaljson.Parse(r.Make.Body)
 	if err != nil {
-		return r, fmt.Errorf("the answer to make_knock: %w", err)
+		return r, fmt.Errorf("the answer to %s: %w", first, err)
 	}
 	template := doc.Root().Get("event")
 	version, _ := doc.Root().Get("room_version").Text()
 	var ok bool
 	if r.Version, ok = matrix.LookupRoomVersion(version); !ok {
-		return r, fmt.Errorf("the answer to make_knock: room_version %q is not one this program knows", version)
+		return r, fmt.Errorf("the answer to %s: room_version %q is not one this program knows", first, version)
 	}
 	r.Template = template.Canonical()
-	if err := CheckTemplate(template, k.Room, k.User); err != nil {
+	if err := CheckTemplate(template, k.membership(), k.Room, k.User); err != nil {
 		return r, err
 	}
 	if r.Event, r.EventID, err = p.SignKnock(template, r.Version, k); err != nil {
 		return r, err
 	}
-	r.Send, err = p.Do(ctx, k.Server, http.MethodPut, SendTarget(k.Room, r.EventID), r.Event)
+	r.Send, err = p.Do(ctx, k.Server, http.MethodPut, k.sendTarget(r.EventID), r.Event)
 	return r, err
 }
 
-// Make sends make_knock.
+// Make sends make_knock or make_leave.
 //
-// Spec: Server-Server API, "GET /make_knock".
+// Spec: Server-Server API, "GET /make_knock" and "GET /make_leave".
 func (p *Peer) Make(ctx context.Context, k Knock) (*Exchange, error) {
-	return p.Do(ctx, k.Server, http.MethodGet, MakeTarget(k.Room, k.User, k.Versions), nil)
+	target := MakeTarget(k.Room, k.User, k.Versions)
+	if k.Retract {
+		target = MakeLeaveTarget(k.Room, k.User)
+	}
+	return p.Do(ctx, k.Server, http.MethodGet, target, nil)
+}
+
+func (k *Knock) sendTarget(event matrix.EventID) string {
+	if k.Retract {
+		return SendLeaveTarget(2, k.Room, event)
+	}
+	return SendTarget(k.Room, event)
 }
 
 // MakeTarget returns the request-target of a make_knock, escaped as Synapse
@@ -196,13 +225,27 @@ func MakeTarget(room matrix.RoomID, user matrix.UserID, versions []string) strin
 	if len(versions) == 0 {
 		versions = matrix.RoomVersionIDs()
 	}
-	target := "/_matrix/federation/v1/make_knock/" + escape(string(room)) + "/" + escape(string(user))
-	return target + "?" + url.Values{"ver": versions}.Encode()
+	return target("v1/make_knock", room, user) + "?" + url.Values{"ver": versions}.Encode()
 }
 
 // SendTarget returns the request-target of a send_knock.
 func SendTarget(room matrix.RoomID, event matrix.EventID) string {
-	return "/_matrix/federation/v1/send_knock/" + escape(string(room)) + "/" + escape(string(event))
+	return target("v1/send_knock", room, event)
+}
+
+// MakeLeaveTarget returns the request-target of a make_leave.
+func MakeLeaveTarget(room matrix.RoomID, user matrix.UserID) string {
+	return target("v1/make_leave", room, user)
+}
+
+// SendLeaveTarget returns the request-target of a send_leave of an API version, 1
+// or 2.
+func SendLeaveTarget(api int, room matrix.RoomID, event matrix.EventID) string {
+	return target(fmt.Sprintf("v%d/send_leave", api), room, event)
+}
+
+func target[S ~string](endpoint string, room matrix.RoomID, id S) string {
+	return "/_matrix/federation/" + endpoint + "/" + escape(string(room)) + "/" + escape(string(id))
 }
 
 // escape percent-encodes all but the unreserved characters of RFC 3986.
@@ -210,10 +253,12 @@ func escape(s string) string {
 	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 }
 
-// CheckTemplate fails unless event is a template for user's knock on room.
+// CheckTemplate fails unless event is a template that gives user a membership in
+// room.
 //
-// Spec: Server-Server API, "GET /make_knock", 200: what the caller must check.
-func CheckTemplate(event canonicaljson.Value, room matrix.RoomID, user matrix.UserID) error {
+// Spec: Server-Server API, "GET /make_knock" and "GET /make_leave", 200: what the
+// caller must check.
+func CheckTemplate(event canonicaljson.Value, membership string, room matrix.RoomID, user matrix.UserID) error {
 	wants := []struct {
 		field string
 		value canonicaljson.Value
@@ -223,7 +268,7 @@ func CheckTemplate(event canonicaljson.Value, room matrix.RoomID, user matrix.Us
 		{"room_id", event.Get("room_id"), string(room)},
 		{"sender", event.Get("sender"), string(user)},
 		{"state_key", event.Get("state_key"), string(user)},
-		{"content.membership", event.Get("content").Get("membership"), "knock"},
+		{"content.membership", event.Get("content").Get("membership"), membership},
 	}
 	var faults []error
 	for _, w := range wants {
