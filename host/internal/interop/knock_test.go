@@ -36,7 +36,7 @@ func TestKnock(t *testing.T) {
 			if made.RoomVersion != version {
 				t.Errorf("room_version = %q, want %q", made.RoomVersion, version)
 			}
-			checkTemplate(t, made.KnockEvent, room, user)
+			checkTemplate(t, made.KnockEvent, spec.Knock, room, user)
 
 			event := p.sign(t, made, map[string]any{"membership": "knock", "reason": "<hello> & \u2028 \U0001F6AA", "displayname": nil})
 			for _, attempt := range []string{"send_knock", "the same send_knock again"} {
@@ -52,7 +52,7 @@ func TestKnock(t *testing.T) {
 
 // checkTemplate holds a template to what the specification has the knocking
 // server check, and to what it needs to make an event of it.
-func checkTemplate(t *testing.T, event gomatrixserverlib.ProtoEvent, room, user string) {
+func checkTemplate(t *testing.T, event gomatrixserverlib.ProtoEvent, membership, room, user string) {
 	t.Helper()
 	var content map[string]any
 	if err := json.Unmarshal(event.Content, &content); err != nil {
@@ -70,7 +70,7 @@ func checkTemplate(t *testing.T, event gomatrixserverlib.ProtoEvent, room, user 
 		{"room_id", event.RoomID, room},
 		{"sender", event.SenderID, user},
 		{"state_key", stateKey, user},
-		{"content.membership", content["membership"], spec.Knock},
+		{"content.membership", content["membership"], membership},
 	} {
 		if field.got != field.want {
 			t.Errorf("%s = %q, want %q", field.name, field.got, field.want)

@@ -142,21 +142,17 @@ func (w *world) membership(id matrix.RoomID, user matrix.UserID, membership stri
 
 func (w *world) template(id matrix.RoomID, user matrix.UserID) *canonicaljson.Doc {
 	w.tb.Helper()
-	body, err := w.Template(context.Background(), w.room(id), user)
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	doc, err := canonicaljson.Parse(body)
-	if err != nil {
-		w.tb.Fatalf("template %s: %v", body, err)
-	}
-	return doc
+	return w.parsed(w.Template(context.Background(), w.room(id), user))
 }
 
 // leaveTemplate returns the template of a make_leave.
 func (w *world) leaveTemplate(id matrix.RoomID, user matrix.UserID) *canonicaljson.Doc {
 	w.tb.Helper()
-	body, err := w.LeaveTemplate(context.Background(), w.room(id), user)
+	return w.parsed(w.LeaveTemplate(context.Background(), w.room(id), user))
+}
+
+func (w *world) parsed(body []byte, err error) *canonicaljson.Doc {
+	w.tb.Helper()
 	if err != nil {
 		w.tb.Fatal(err)
 	}

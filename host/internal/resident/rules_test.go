@@ -8,48 +8,73 @@ import (
 	"github.com/knockgate/knockgate/host/internal/matrix"
 )
 
-// TestMembership: a knock of a user with each membership there is.
+// TestMembership: a knock and a leave of a user with each membership there is.
 func TestMembership(t *testing.T) {
+	const refused = "403 M_FORBIDDEN"
+	// sets has our user set memberships, one after the other; "knock" is the
+	// user's own.
+	sets := func(memberships ...string) func(*world, matrix.RoomID, matrix.UserID) {
+		return func(w *world, id matrix.RoomID, u matrix.UserID) {
+			for _, m := range memberships {
+				if m == "knock" {
+					w.mustKnock(id, u)
+				} else {
+					w.membership(id, u, m)
+				}
+			}
+		}
+	}
 	tests := []struct {
-		name    string
-		prepare func(w *world, id matrix.RoomID, u matrix.UserID)
-		want    string
+		name         string
+		prepare      func(w *world, id matrix.RoomID, u matrix.UserID)
+		knock, leave string
 	}{
-		{"none", func(*world, matrix.RoomID, matrix.UserID) {}, "ok"},
-		{"knocked", func(w *world, id matrix.RoomID, u matrix.UserID) { w.mustKnock(id, u) }, "ok"},
-		{"kicked", func(w *world, id matrix.RoomID, u matrix.UserID) {
+		{"none", sets(), "ok", refused},
+		{"knocked", sets("knock"), "ok", "ok"},
+		{"knocked twice", sets("knock", "knock"), "ok", "ok"},
+		{"kicked", sets("knock", "leave"), "ok", refused},
+		{"kicked and knocked", sets("knock", "leave", "knock"), "ok", "ok"},
+		{"invited", sets("invite"), refused, "ok"},
+		{"invited after a knock", sets("knock", "invite"), refused, "ok"},
+		{"invite withdrawn", sets("invite", "leave"), "ok", refused},
+		{"banned", sets("ban"), refused, refused},
+		{"banned after a knock", sets("knock", "ban"), refused, refused},
+		{"unbanned", sets("ban", "leave"), "ok", refused},
+		{"left", func(w *world, id matrix.RoomID, u matrix.UserID) {
 			w.mustKnock(id, u)
-			w.membership(id, u, "leave")
-		}, "ok"},
-		{"invited", func(w *world, id matrix.RoomID, u matrix.UserID) { w.membership(id, u, "invite") }, "403 M_FORBIDDEN"},
-		{"invited after a knock", func(w *world, id matrix.RoomID, u matrix.UserID) {
-			w.mustKnock(id, u)
-			w.membership(id, u, "invite")
-		}, "403 M_FORBIDDEN"},
-		{"invite withdrawn", func(w *world, id matrix.RoomID, u matrix.UserID) {
-			w.membership(id, u, "invite")
-			w.membership(id, u, "leave")
-		}, "ok"},
-		{"banned", func(w *world, id matrix.RoomID, u matrix.UserID) { w.membership(id, u, "ban") }, "403 M_FORBIDDEN"},
-		{"banned after a knock", func(w *world, id matrix.RoomID, u matrix.UserID) {
-			w.mustKnock(id, u)
-			w.membership(id, u, "ban")
-		}, "403 M_FORBIDDEN"},
-		{"unbanned", func(w *world, id matrix.RoomID, u matrix.UserID) {
-			w.membership(id, u, "ban")
-			w.membership(id, u, "leave")
-		}, "ok"},
+			if err := w.send(id, w.leave(w.leaveTemplate(id, u))); err != nil {
+				w.tb.Error(err)
+			}
+		}, "ok", refused},
 	}
 	eachVersion(t, func(t *testing.T, version string) {
 		w := newWorld(t)
 		id := w.create(version)
+		w.mustKnock(id, user("other")) // whose leave is what forged leaves are made of
 		for i, tt := range tests {
 			u := user(fmt.Sprint("u", i))
 			tt.prepare(w, id, u)
-			if _, err := w.accept(id, w.knock(w.template(id, u))); status(err) != tt.want {
-				t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+			if _, err := w.accept(id, w.knock(w.template(id, u))); status(err) != tt.knock {
+				t.Errorf("%s: a knock: %v, want %s", tt.name, err, tt.knock)
+			}
+			u = user(fmt.Sprint("v", i))
+			tt.prepare(w, id, u)
+			if _, err := w.LeaveTemplate(context.Background(), w.room(id), u); status(err) != tt.leave {
+				t.Errorf("%s: make_leave: %v, want %s", tt.name, err, tt.leave)
+			}
+			want := w.membershipNow(id, u)
+			if tt.leave == "ok" {
+				want = "leave"
+			}
+			e := w.forged(id, u)
+			if err := w.Check(context.Background(), w.room(id), e); status(err) != tt.leave {
+				t.Errorf("%s: Check of a leave: %v, want %s", tt.name, err, tt.leave)
+			}
+			if err := w.send(id, e); status(err) != tt.leave || w.membershipNow(id, u) != want {
+				t.Errorf("%s: a leave: %v, and the membership is %q; want %s and %q", tt.name, err, w.membershipNow(id, u), tt.leave, want)
 			}
 		}
+		w.checkAgrees(t, id, w.current(id).Position)
 		// Joined: only one of our own can be.
 		w.set(id, "m.room.join_rules", "", `{"join_rule":"public"}`)
 		bob := matrix.UserID("@bob:here.example")
