@@ -5,5 +5,6 @@
 // The order of the checks, and the status and errcode of each refusal, is the
 // error contract of host/README.md. Nothing about a room is said before the
 // request is authenticated, and the policies are asked last: they can only
-// narrow what the protocol allows.
+// narrow what the protocol allows. Over a leave, which takes a knock back, they
+// are not asked at all.
 package gateway

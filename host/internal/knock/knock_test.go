@@ -27,6 +27,7 @@ func TestParseMake(t *testing.T) {
 		{"one", "!r:a", "@u:b", "ver=11", []string{"11"}, ""},
 		{"repeated, in order, once each", "!r:a", "@u:b", "ver=9&ver=11&ver=9", []string{"9", "11"}, ""},
 		{"no comma splitting", "!r:a", "@u:b", "ver=7,8", nil, ""},
+		{"no splitting at semicolons", "!r:a", "@u:b", "ver=7;ver=8&x=1;2&ver=9", []string{"9"}, ""},
 		{"empty value", "!r:a", "@u:b", "ver=", nil, ""},
 		{"opaque", "!r:a", "@u:b", "ver=org.matrix.hydra.11&ver=X", []string{"org.matrix.hydra.11"}, ""},
 		{"a line break cannot make two", "!r:a", "@u:b", "ver=9%0A10", nil, ""},
@@ -190,8 +191,8 @@ func (k countingKeys) EventKey(context.Context, matrix.ServerName, matrix.KeyID,
 	return matrix.PublicKey{}, errors.New("unknown key")
 }
 
-// TestAuthoriser: a knock that names who authorised it needs that server's
-// signature, from the room version on that has the rule.
+// TestAuthoriser: a knock or leave that names who authorised it needs that
+// server's signature, from the room version on that has the rule.
 func TestAuthoriser(t *testing.T) {
 	a := newSigner("ed25519:a")
 	ring := keys{a.id: a.public()}
@@ -204,11 +205,14 @@ func TestAuthoriser(t *testing.T) {
 	} {
 		t.Run(tt.version+" "+tt.user, func(t *testing.T) {
 			v, _ := matrix.LookupRoomVersion(tt.version)
-			body, id := signedBy(t, v, fmt.Sprintf(event, `,"join_authorised_via_users_server":`+tt.user), []signer{a}, nil, false)
-			c := Checker{Keys: ring, Verify: verify}
-			_, err := c.Check(context.Background(), &Send{Membership: pdu.Knock, Room: "!r:here", Event: id}, body, v, "there")
-			if got := code(err); got != tt.code {
-				t.Errorf("err = %v, want %q", err, tt.code)
+			for _, membership := range []string{pdu.Knock, pdu.Leave} {
+				text := strings.Replace(fmt.Sprintf(event, `,"join_authorised_via_users_server":`+tt.user), pdu.Knock, membership, 1)
+				body, id := signedBy(t, v, text, []signer{a}, nil, false)
+				c := Checker{Keys: ring, Verify: verify}
+				_, err := c.Check(context.Background(), &Send{Membership: membership, Room: "!r:here", Event: id}, body, v, "there")
+				if got := code(err); got != tt.code {
+					t.Errorf("%s: err = %v, want %q", membership, err, tt.code)
+				}
 			}
 		})
 	}

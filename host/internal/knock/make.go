@@ -3,6 +3,7 @@ package knock
 import (
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/knockgate/knockgate/host/internal/matrix"
 )
@@ -56,7 +57,8 @@ func ParseMake(room, user, rawQuery string) (*Make, error) {
 	if err != nil {
 		return nil, err
 	}
-	query, err := url.ParseQuery(rawQuery)
+	// Go's parser refuses a query with ';' in it, which is a character like others.
+	query, err := url.ParseQuery(strings.ReplaceAll(rawQuery, ";", "%3B"))
 	if err != nil {
 		return nil, matrix.InvalidParam("the query is malformed: %v", err)
 	}

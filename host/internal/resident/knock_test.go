@@ -118,6 +118,43 @@ func TestKnockStateFormats(t *testing.T) {
 	})
 }
 
+// TestKnockStateEvents: a knocker is told what stripped state has of the room, in
+// this order, and nothing else that is in it.
+func TestKnockStateEvents(t *testing.T) {
+	eachVersion(t, func(t *testing.T, version string) {
+		w := newWorld(t)
+		id := w.create(version)
+		for _, s := range [][2]string{
+			{"m.room.avatar", `{"url":"mxc://here.example/a"}`}, {"m.room.encryption", `{"algorithm":"m.megolm.v1.aes-sha2"}`},
+			{"m.room.server_acl", `{"allow":["*"]}`}, {"m.room.guest_access", `{}`}, {"com.example.secret", `{"secret":true}`},
+		} {
+			w.set(id, s[0], "", s[1])
+		}
+		w.set(id, "m.room.name", "another key", `{"name":"secret"}`)
+		w.mustKnock(id, user("bob"))
+		body, err := w.accept(id, w.knock(w.template(id, user("alice"))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := canonicaljson.Parse(body)
+		if err != nil || string(doc.Bytes()) != string(body) {
+			t.Fatalf("not canonical: %v: %s", err, body)
+		}
+		var types []string
+		for e := range doc.Root().Get("knock_room_state").Elems() {
+			typ, _ := e.Get("type").Text()
+			types = append(types, typ)
+			if key, ok := e.Get("state_key").Text(); !ok || key != "" || !e.Get("content").IsObject() {
+				t.Errorf("%s is %s", typ, e.Canonical())
+			}
+		}
+		want := []string{"m.room.create", "m.room.join_rules", "m.room.canonical_alias", "m.room.avatar", "m.room.name", "m.room.encryption", "m.room.topic"}
+		if diff := cmp.Diff(want, types); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // TestTemplate holds every field to what a caller of make_knock checks.
 func TestTemplate(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version string) {
