@@ -93,7 +93,7 @@ func again(ctx context.Context, room matrix.RoomID, write func() error) error {
 func checkEvent(s *snapshot, e *pdu.Event) error {
 	switch {
 	case s.Version == nil:
-		return matrix.Forbidden("This room version does not support knocking")
+		return noVersion()
 	case e.Version() != s.Version:
 		return matrix.InvalidParam("the event is not of the room's version")
 	case e.RoomID() != s.ID:

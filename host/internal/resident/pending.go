@@ -135,7 +135,7 @@ func (l *Local) Decline(ctx context.Context, room matrix.RoomID, user matrix.Use
 // strongest returns the joined user of a server with the most power.
 func (s *snapshot) strongest(server matrix.ServerName) (matrix.UserID, error) {
 	if s.Version == nil {
-		return "", errNoVersion
+		return "", noVersion()
 	}
 	var joined []matrix.UserID
 	for at, e := range s.own.events {

@@ -20,7 +20,7 @@ func (l *Local) Template(ctx context.Context, r *knock.Room, user matrix.UserID)
 		return nil, err
 	}
 	if r.Version == nil {
-		return nil, errNoVersion
+		return nil, noVersion()
 	}
 	return rm.template(r, user, pdu.Knock, r.AuthState(user)), nil
 }
@@ -37,7 +37,7 @@ func (l *Local) LeaveTemplate(ctx context.Context, r *knock.Room, user matrix.Us
 	}
 	s := rm.current.Load()
 	if s.Version == nil {
-		return nil, errNoVersion
+		return nil, noVersion()
 	}
 	state := s.own.auth(user)
 	if state.Member, err = rm.readMember(ctx, s.own, s.Version, user); err != nil {
@@ -49,9 +49,9 @@ func (l *Local) LeaveTemplate(ctx context.Context, r *knock.Room, user matrix.Us
 	return rm.template(&s.Room, user, pdu.Leave, state), nil
 }
 
-// errNoVersion is the refusal of all that a room of a version that is not
+// noVersion is the refusal of all that a room of a version that is not
 // implemented is asked.
-var errNoVersion = matrix.Forbidden("This room version does not support knocking")
+func noVersion() error { return matrix.Forbidden("This room version does not support knocking") }
 
 // template returns the body of the 200 to a make_knock or make_leave.
 func (r *room) template(s *knock.Room, user matrix.UserID, membership string, state pdu.AuthState) []byte {
