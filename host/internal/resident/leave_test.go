@@ -183,6 +183,14 @@ func TestLeaveBefore(t *testing.T) {
 			if m := w.membershipNow(id, u); m != since {
 				t.Errorf("the membership became %q, want %s", m, since)
 			}
+			if since == "ban" {
+				continue
+			}
+			// A new knock does not bring the old one back for an event from between.
+			w.mustKnock(id, u)
+			if err := w.send(id, w.leave(template, "prev_events", after, "depth", "99")); status(err) != "403 M_FORBIDDEN" {
+				t.Errorf("a leave from between two knocks: %v", err)
+			}
 		}
 		// Before the knock that it takes back.
 		carol := user("carol")
