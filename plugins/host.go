@@ -38,7 +38,8 @@ const (
 // wasiModule is the import module of WASI preview 1.
 const wasiModule = "wasi_snapshot_preview1"
 
-// hostFunctions is all that a module may import, by module and name.
+// hostFunctions is all that a module for the knock ABI may import, by module
+// and name.
 var hostFunctions = map[string]map[string]hostFunction{
 	abi.Module: {
 		abi.ImportLog:       {[]api.ValueType{i32, i32, i32}, nil, hostLog},
@@ -92,11 +93,11 @@ func (f hostFunction) typeOf() wasmbin.FuncType {
 }
 
 // addHostModules makes the host functions known to a runtime.
-func addHostModules(ctx context.Context, r wazero.Runtime) error {
-	for _, module := range slices.Sorted(maps.Keys(hostFunctions)) {
+func addHostModules(ctx context.Context, r wazero.Runtime, modules map[string]map[string]hostFunction) error {
+	for _, module := range slices.Sorted(maps.Keys(modules)) {
 		b := r.NewHostModuleBuilder(module)
-		for _, name := range slices.Sorted(maps.Keys(hostFunctions[module])) {
-			f := hostFunctions[module][name]
+		for _, name := range slices.Sorted(maps.Keys(modules[module])) {
+			f := modules[module][name]
 			b.NewFunctionBuilder().WithGoModuleFunction(f, f.params, f.results).Export(name)
 		}
 		if _, err := b.Instantiate(ctx); err != nil {

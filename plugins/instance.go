@@ -21,14 +21,15 @@ type instance struct {
 	mod    api.Module
 	mem    api.Memory
 	decide api.Function
-	buffer uint32 // address of abi.MaxFrame bytes
-	first  uint32 // bytes of memory when it was new
+	buffer uint32    // address of abi.MaxFrame bytes
+	opa    *opaGuest // nil in a module for the knock ABI
+	first  uint32    // bytes of memory when it was new
 	calls  uint64
 
 	gauge   gauge
 	image   image // what reset puts back
 	context callContext
-	stack   [1]uint64 // argument and result of decide
+	stack   [7]uint64 // arguments and result of decide
 
 	// guest is what host functions know of the call that is running.
 	guest guestState
@@ -97,12 +98,12 @@ func (p *policy) start(ctx context.Context) (in *instance, err error) {
 		return in, err
 	}
 	in.mem = mod.ExportedMemory(abi.ExportMemory)
-	in.decide = mod.ExportedFunction(abi.ExportDecide)
-	if err := in.askBuffer(ctx); err != nil {
+	in.decide = mod.ExportedFunction(p.kind.decide)
+	if err := p.kind.ready(in, ctx); err != nil {
 		return in, err
 	}
 	stage = StageConfigure
-	if err := in.configure(ctx); err != nil {
+	if err := p.kind.configure(in, ctx); err != nil {
 		return in, err
 	}
 	in.first = in.mem.Size()
@@ -184,13 +185,13 @@ func (in *instance) ask(frame []byte, f *abi.Facts, a *answer) (fault Fault) {
 		}
 	}()
 	in.calls++
-	if !in.mem.Write(in.buffer, frame) {
+	kind := in.policy.kind
+	if !kind.put(in, frame) {
 		return Fault{FaultHost, "the request frame has no room in a buffer that was checked"}
 	}
 	in.guest.begin(in, f.RequestID, f.NowMS)
-	in.stack[0] = uint64(len(frame))
 	in.gauge.set(in.policy.limits.Fuel)
-	err := in.decide.CallWithStack(&in.context, in.stack[:])
+	err := in.decide.CallWithStack(&in.context, in.stack[:kind.args])
 	in.guest.end()
 	switch {
 	case in.guest.bug != nil:
@@ -206,7 +207,13 @@ func (in *instance) ask(frame []byte, f *abi.Facts, a *answer) (fault Fault) {
 		in.policy.log.Warn("guest trapped", "request", f.RequestID, "err", err)
 		return Fault{FaultTrap, in.guest.explain(err).Error()}
 	}
-	return in.read(in.stack[0], a)
+	return kind.read(in, in.stack[0], a)
+}
+
+// put writes a request frame for decide.
+func (in *instance) put(frame []byte) bool {
+	in.stack[0] = uint64(len(frame))
+	return in.mem.Write(in.buffer, frame)
 }
 
 // read takes the result of decide apart.

@@ -22,8 +22,15 @@ func scan(_ context.Context, l *loading) error {
 	if err != nil {
 		return err
 	}
-	l.scanned = m
-	return checkIsolation(l.policy.limits.Isolation, m)
+	l.scanned, l.policy.kind = m, moduleKind(m)
+	if l.policy.kind == opaKind && importsMemory(m) {
+		// A memory of its own bounds it, and sets it apart, like any other.
+		l.module = wasmbin.OwnMemory(m)
+		if l.scanned, err = scanModule(l.module); err != nil {
+			return fmt.Errorf("with a memory of its own: %w", err)
+		}
+	}
+	return checkIsolation(l.policy.limits.Isolation, l.scanned)
 }
 
 func scanModule(module []byte) (*wasmbin.Module, error) {
@@ -47,21 +54,21 @@ func scanModule(module []byte) (*wasmbin.Module, error) {
 // was not granted. The imports are the declaration of what a policy can do.
 func checkImports(_ context.Context, l *loading) error {
 	for i := range l.scanned.Imports {
-		if err := checkImport(&l.scanned.Imports[i], l.policy.grants); err != nil {
+		if err := checkImport(&l.scanned.Imports[i], l.policy.kind.functions, l.policy.grants); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkImport(im *wasmbin.Import, grants []string) error {
+func checkImport(im *wasmbin.Import, modules map[string]map[string]hostFunction, grants []string) error {
 	name := fmt.Sprintf("%.64q", im.Module+"."+im.Name)
 	if im.Kind != wasmbin.KindFunc {
 		return fmt.Errorf("imports the %s %s; a policy brings its own", kindName(im.Kind), name)
 	}
-	functions, ok := hostFunctions[im.Module]
+	functions, ok := modules[im.Module]
 	if !ok {
-		return fmt.Errorf("imports %s, which is not granted; there are the modules %s", name, names(hostFunctions))
+		return fmt.Errorf("imports %s, which is not granted; there are the modules %s", name, names(modules))
 	}
 	f, ok := functions[im.Name]
 	if !ok {
@@ -76,6 +83,14 @@ func checkImport(im *wasmbin.Import, grants []string) error {
 	return nil
 }
 
+// importsMemory reports whether a module imports the memory that OPA's ABI has
+// the host supply.
+func importsMemory(m *wasmbin.Module) bool {
+	return slices.ContainsFunc(m.Imports, func(im wasmbin.Import) bool {
+		return im.Kind == wasmbin.KindMemory && im.Module == opaModule && im.Name == abi.ExportMemory
+	})
+}
+
 func kindName(k wasmbin.Kind) string { return api.ExternTypeName(api.ExternType(k)) }
 
 func equal(t, u wasmbin.FuncType) bool {
@@ -86,22 +101,15 @@ func names[T any](m map[string]T) string {
 	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
 }
 
-// guestFunctions are the exports that the ABI knows.
-var guestFunctions = []struct {
-	name     string
-	required bool
-	want     wasmbin.FuncType
-}{
-	{abi.ExportDecide, true, wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I64}}},
-	{abi.ExportBuffer, true, wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I32}}},
-	{abi.ExportConfigure, false, wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I64}}},
-	{abi.ExportInitialize, false, wasmbin.FuncType{}},
-}
-
-// checkExports refuses a module that is no policy of this ABI, or that wants
+// checkExports refuses a module that is no policy of its ABI, or that wants
 // more memory than its limit.
 func checkExports(_ context.Context, l *loading) error {
-	for _, f := range guestFunctions {
+	if check := l.policy.kind.check; check != nil {
+		if err := check(l.scanned); err != nil {
+			return err
+		}
+	}
+	for _, f := range l.policy.kind.exports {
 		e, ok := l.scanned.Export(f.name)
 		switch {
 		case !ok && f.required:
@@ -133,6 +141,9 @@ func missingExport(name string, want wasmbin.FuncType, m *wasmbin.Module) error 
 	}
 	if _, ok := m.Export("_start"); ok {
 		return fmt.Errorf("exports _start but no %s: it was built as a program; build a reactor (Go: -buildmode=c-shared)", name)
+	}
+	if name == abi.ExportDecide {
+		return fmt.Errorf("exports no function %s of type %s, and no %s: a policy is built for the knock ABI, or from Rego with opa build -t wasm", name, want, opaEval)
 	}
 	return fmt.Errorf("exports no function %s of type %s", name, want)
 }

@@ -193,7 +193,7 @@ func compile(ctx context.Context, l *loading) (err error) {
 	p := l.policy
 	config := p.engine.config.WithMemoryLimitPages(p.limits.MemoryPages)
 	p.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if err := addHostModules(ctx, p.runtime); err != nil {
+	if err := addHostModules(ctx, p.runtime, p.kind.functions); err != nil {
 		return err
 	}
 	// With workers, the end of ctx is seen between two functions.
@@ -210,8 +210,8 @@ func compile(ctx context.Context, l *loading) (err error) {
 // warm.
 func instantiate(ctx context.Context, l *loading) error {
 	p := l.policy
-	if p.compiled.ExportedFunctions()[abi.ExportConfigure] == nil && len(p.settings) > len("{}") {
-		return &startError{StageConfigure, fmt.Errorf("the policy takes no settings (it exports no %s); leave them out", abi.ExportConfigure)}
+	if name := p.kind.settings; name != "" && p.compiled.ExportedFunctions()[name] == nil && len(p.settings) > len("{}") {
+		return &startError{StageConfigure, fmt.Errorf("the policy takes no settings (it exports no %s); leave them out", name)}
 	}
 	in, err := p.start(ctx)
 	if err != nil {

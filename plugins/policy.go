@@ -26,6 +26,7 @@ type policy struct {
 	scope    scope
 	grants   []string // sorted
 	limits   Limits
+	kind     *kind // set by scan
 
 	// A runtime of its own keeps a policy's modules apart from all others; what
 	// they share is the cache of compiled code.

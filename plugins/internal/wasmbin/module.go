@@ -159,14 +159,18 @@ type Module struct {
 	Hidden  bool
 	Largest Largest
 
-	bin       []byte
-	limits    Limits
-	types     []FuncType
-	funcs     []uint32 // type of each function, imported ones first
-	bodies    []body
-	imported  struct{ funcs, globals int }
+	bin      []byte
+	limits   Limits
+	types    []FuncType
+	funcs    []uint32 // type of each function, imported ones first
+	bodies   []body
+	imported struct {
+		funcs, globals int
+		memory         span
+	}
 	sections  []section
-	dataCount int // -1: no such section
+	consts    map[uint32]int32 // see Constant
+	dataCount int              // -1: no such section
 	data      int
 	elems     []ValueType
 }
@@ -191,6 +195,13 @@ func (m *Module) Export(name string) (Export, bool) {
 	return Export{}, false
 }
 
+// Constant returns the value of the global with an index, if that is an i32
+// that the module defines, cannot change, and gives in one instruction.
+func (m *Module) Constant(global uint32) (int32, bool) {
+	v, ok := m.consts[global]
+	return v, ok
+}
+
 // section is one section of the binary: its id at bin[head], contents at
 // bin[start:end].
 type section struct {
@@ -198,6 +209,10 @@ type section struct {
 	head, start, end int
 	debug            bool // a custom section with DWARF
 }
+
+// span is an import of a memory: its entry at bin[start:end], its limits at
+// bin[limits:end].
+type span struct{ start, limits, end int }
 
 // body is a function defined in the module: locals at bin[start:code],
 // instructions at bin[code:end].

@@ -53,7 +53,7 @@ type scanner struct {
 // operands: the engine's own validation still has to follow. It never
 // allocates by a figure the binary merely claims.
 func Scan(bin []byte, lim Limits) (*Module, error) {
-	m := &Module{Start: -1, bin: bin, limits: lim, dataCount: -1}
+	m := &Module{Start: -1, bin: bin, limits: lim, dataCount: -1, consts: make(map[uint32]int32)}
 	s := &scanner{reader: reader{b: bin, end: len(bin)}, lim: lim, m: m, codeSeen: -1}
 	s.module()
 	if s.err != nil {
@@ -131,7 +131,9 @@ func (s *scanner) section(sec *section) {
 	case secGlobal:
 		for n := s.count("globals", uint64(s.lim.Globals), 4); n > 0 && s.err == nil; n-- {
 			g := s.global()
-			s.constExpr()
+			if v, ok := s.constExpr(); ok && !g.Mutable {
+				s.m.consts[uint32(len(s.m.Globals))] = v
+			}
 			s.addGlobal(g)
 		}
 	case secExport:
@@ -230,8 +232,10 @@ func (s *scanner) importSection() {
 			imp.Kind, imp.Table = KindTable, s.table()
 			s.addTable(imp.Table)
 		case KindMemory:
+			limits := s.pos
 			imp.Kind, imp.Memory = KindMemory, s.memory()
 			s.addMemory(imp.Memory)
+			s.m.imported.memory = span{start, limits, s.pos}
 		case KindGlobal:
 			imp.Kind, imp.Global = KindGlobal, s.global()
 			s.addGlobal(imp.Global)
@@ -322,9 +326,10 @@ func (s *scanner) addGlobal(g Global) {
 	s.over(s.pos, "globals", uint64(len(s.m.Globals)), uint64(s.lim.Globals))
 }
 
-// constExpr reads one constant instruction and end. Globals can only be
-// imported ones: core 2.0 has no other, and the fuel global comes after them.
-func (s *scanner) constExpr() {
+// constExpr reads one constant instruction and end, and returns its value if
+// that is an i32. Globals can only be imported ones: core 2.0 has no other, and
+// the fuel global comes after them.
+func (s *scanner) constExpr() (value int32, isI32 bool) {
 	start := s.pos
 	var in instr
 	s.next(&in)
@@ -340,6 +345,11 @@ func (s *scanner) constExpr() {
 	if end := s.byte(); end != opEnd && s.err == nil {
 		s.failAt(s.pos-1, "constant expression of more than one instruction")
 	}
+	if in.op != opI32Const || s.err != nil {
+		return 0, false
+	}
+	again := reader{b: s.b, pos: start + 1, end: s.pos}
+	return int32(again.signed(32)), true
 }
 
 func (s *scanner) exportSection() {
