@@ -21,7 +21,7 @@ const (
 	StageSettings    Stage = "settings"    // the settings against the module's schema
 	StageMeter       Stage = "meter"       // the rewriting that bounds it
 	StageCompile     Stage = "compile"     // validation and native code
-	StageInstantiate Stage = "instantiate" // start section, _initialize, buffer
+	StageInstantiate Stage = "instantiate" // start section, _initialize, buffer; in OPA's ABI builtins and entrypoints
 	StageConfigure   Stage = "configure"   // the settings, by the policy itself
 )
 

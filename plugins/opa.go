@@ -35,8 +35,12 @@ const (
 	opaValueDump   = "opa_value_dump"
 )
 
-// opaEntrypoint is the rule that judges a knock.
-const opaEntrypoint = "knock/verdict"
+// The rules that the host evaluates: opaEntrypoint judges a knock, opaErrors,
+// which a policy need not have, the settings.
+const (
+	opaEntrypoint = "knock/verdict"
+	opaErrors     = "knock/errors"
+)
 
 // opaWorkRoom is how much a new instance's heap is made to hold beside its
 // settings, in bytes. A decision that needs no more does not grow memory, which
@@ -89,6 +93,8 @@ func opaCheck(m *wasmbin.Module) error {
 // opaGuest is what the host knows of an instance that speaks OPA's ABI.
 type opaGuest struct {
 	entry    uint64 // number of opaEntrypoint
+	errors   uint64 // number of opaErrors, if refuses
+	refuses  bool
 	data     uint64 // address of the data document
 	heap     uint64 // what opa_eval puts the heap pointer back to
 	builtins map[uint32]*opaBuiltin
@@ -149,7 +155,8 @@ func opaReady(in *instance, ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("has no entrypoint %q, only %.256q; build it with opa build -t wasm -e %s", opaEntrypoint, slices.Sorted(maps.Keys(entries)), opaEntrypoint)
 	}
-	o.entry = uint64(entry)
+	errorsEntry, ok := entries[opaErrors]
+	o.entry, o.errors, o.refuses = uint64(entry), uint64(errorsEntry), ok
 	_, err = in.opaCall(ctx, opaHeapSet, uint64(heap))
 	return err
 }
@@ -242,14 +249,74 @@ func opaConfigure(in *instance, ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.data, o.heap = uint64(data), uint64(heap)
+	if err := in.opaJudge(ctx); err != nil {
+		return err
+	}
 	if _, err = in.opaCall(ctx, opaMalloc, opaWorkRoom); err != nil {
 		return err
 	}
-	if _, err = in.opaCall(ctx, opaHeapSet, uint64(heap)); err != nil {
-		return err
+	_, err = in.opaCall(ctx, opaHeapSet, o.heap)
+	return err
+}
+
+// opaJudge has the policy judge its settings, if it does: its list of errors
+// must be empty.
+func (in *instance) opaJudge(ctx context.Context) error {
+	o := in.opa
+	if !o.refuses {
+		return nil
 	}
-	o.data, o.heap = uint64(data), uint64(heap)
+	in.mem.Write(in.buffer, []byte("{}")) // where the settings have been
+	ptr, err := in.opaCall(ctx, opaEval, 0, o.errors, o.data, uint64(in.buffer), uint64(len("{}")), o.heap, 0)
+	if err != nil {
+		return fmt.Errorf("%s: %w", opaErrors, err)
+	}
+	b, err := terminated(in.mem, ptr, abi.MaxResult)
+	if err != nil {
+		return fmt.Errorf("%s: %w", opaErrors, err)
+	}
+	refused, err := parseOPAErrors(b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", opaErrors, err)
+	}
+	if len(refused.Errors) > 0 {
+		return refused
+	}
 	return nil
+}
+
+// parseOPAErrors reads the result of a query whose value is a list of objects,
+// each with a path and a message.
+func parseOPAErrors(b []byte) (*SettingsError, error) {
+	s := scanner{buf: b}
+	refused := &SettingsError{}
+	if opaBegin(&s, nil) {
+		return nil, errors.New("the rule is undefined; it must be a set, which is empty if nothing is wrong")
+	}
+	s.expect('[')
+	for first := true; s.next(first, ']'); first = false {
+		refused.Errors = append(refused.Errors, settingError(&s))
+	}
+	s.expect('}')
+	s.expect(']')
+	s.end()
+	return refused, s.err
+}
+
+// opaBegin reads the beginning of the result of a query up to its value, and
+// reports whether it has none.
+func opaBegin(s *scanner, scratch []byte) (undefined bool) {
+	s.expect('[')
+	if s.peek() == ']' {
+		return true
+	}
+	s.expect('{')
+	if name := s.text(scratch[:0]); s.err == nil && string(name) != "result" {
+		s.failf("the binding %q; there is result", name)
+	}
+	s.expect(':')
+	return false
 }
 
 // opaPut writes the facts as JSON, which are the input document, and the
@@ -283,16 +350,9 @@ var errUndefined = errors.New("the rule " + opaEntrypoint + ` is undefined for t
 
 func parseOPAResult(b []byte, a *answer) error {
 	s := scanner{buf: b}
-	s.expect('[')
-	if s.peek() == ']' {
+	if opaBegin(&s, a.text) {
 		return errUndefined
 	}
-	s.expect('{')
-	a.text = s.text(a.text[:0])
-	if s.err == nil && string(a.text) != "result" {
-		s.failf("the binding %q; there is result", a.text)
-	}
-	s.expect(':')
 	kind, from := s.peek(), s.at
 	s.skip(0, a.text)
 	value := b[min(from, s.at):s.at]

@@ -216,6 +216,11 @@ func TestOPALoads(t *testing.T) {
 		{"opa_malloc aborts", opaFake{bodies: bodies(opaMalloc, constant(fakeResult), callTo(0), constant(1))}.build(), StageInstantiate, `opa_malloc: aborted: [{"result":"allow"}]`},
 		{"aborts with a text past memory", opaFake{bodies: bodies(opaMalloc, constant(-1), callTo(0), constant(1))}.build(), StageInstantiate, "opa_malloc: aborted: "},
 		{"settings are no JSON to it", opaFake{bodies: bodies(opaParse, constant(0))}.build(), StageConfigure, "opa_json_parse: takes the settings for no JSON"},
+		{"errors of another shape", opaFake{entries: `{"knock/verdict":0,"knock/errors":1}`}.build(), StageConfigure, "knock/errors: the result at byte 11: '\"' where '[' is due"},
+		{"errors undefined", opaFake{entries: `{"knock/verdict":0,"knock/errors":1}`, result: `[]`}.build(), StageConfigure, "knock/errors: the rule is undefined"},
+		{"errors", opaFake{entries: `{"knock/verdict":0,"knock/errors":1}`, result: `[{"result":[{"path":"a\n","message":"is wrong"}]}]`}.build(), StageConfigure, `refuses its settings: a\n: is wrong`},
+		{"errors past memory", opaFake{entries: `{"knock/verdict":0,"knock/errors":1}`, bodies: bodies(opaEval, constant(-1))}.build(), StageConfigure, "knock/errors: a text at 0xffffffff"},
+		{"errors do not end", opaFake{entries: `{"knock/verdict":0,"knock/errors":1}`, bodies: bodies(opaEval, spin, constant(0))}.build(), StageConfigure, "knock/errors: opa_eval: used up its"},
 		{"settings do not end", opaFake{bodies: bodies(opaParse, spin, constant(1))}.build(), StageConfigure, "opa_json_parse: used up its"},
 		{"settings nest without end", opaFake{bodies: bodies(opaParse, constant(1), constant(1), callTo(fakeImports+6))}.build(), StageConfigure, "nested its calls deeper"},
 	}

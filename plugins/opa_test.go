@@ -3,14 +3,18 @@ package plugins
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/knockgate/knockgate/sdk/abi"
 )
@@ -138,7 +142,7 @@ func TestOPABuiltins(t *testing.T) {
 		{`sprintf|%*d|[1,2]`, "a width of *"},
 		{`sprintf|` + strings.Repeat("%512d", 200) + `|[1]`, "the result may have"},
 		{`sprintf|%s|["` + strings.Repeat("x", maxOperands) + `"]`, "sprintf: operand 2: a text of more than"},
-		{`sprintf|%[1]s%[1]s|["` + strings.Repeat("x", 9000) + `"]`, "a result of 18000 bytes"},
+		{`sprintf|%[1]s%[1]s|["` + strings.Repeat("x", 9000) + `"]`, "sprintf: a result of 18002 bytes; at most 16384"},
 		{`zone|Europe/Berlin`, `the time zone "Europe/Berlin"`},
 	}
 	for _, interpreter := range []bool{false, true} {
@@ -196,6 +200,34 @@ func TestOPARules(t *testing.T) {
 			c.Evaluate(context.Background(), f, &d)
 			if s := d.Steps[0]; s.Verdict != tt.verdict || d.Code != tt.code || d.Message != tt.message || s.Fault.Class != FaultNone {
 				t.Errorf("%s: %s, code %q, message %q, fault %+v; want %s, %q, %q", tt.name, s.Verdict, d.Code, d.Message, s.Fault, tt.verdict, tt.code, tt.message)
+			}
+		}
+	}
+}
+
+// TestOPASettings: a policy with the rule knock/errors refuses settings at load.
+func TestOPASettings(t *testing.T) {
+	for _, interpreter := range []bool{false, true} {
+		e := newEngine(t, EngineOptions{Interpreter: interpreter})
+		for settings, want := range map[string][]SettingError{
+			``:                             {{"min", "must be a number"}, {"newest", "must be a number"}, {"origins", "must be a list of globs"}},
+			`{"min":"5","newest":1}`:       {{"min", "must be a number"}, {"origins", "must be a list of globs"}},
+			`{"mni":5,"newest":1,"min":5}`: {{"mni", "is no setting"}, {"origins", "must be a list of globs"}},
+			string(regoRules.Settings):     nil,
+		} {
+			p := regoRules
+			p.Settings = []byte(settings)
+			c, err := e.Load(context.Background(), ChainSpec{Policies: []PolicySpec{p}}, nil)
+			if err == nil {
+				c.Release()
+			}
+			var got []SettingError
+			if refused, ok := errors.AsType[*SettingsError](err); ok {
+				got = refused.Errors
+				slices.SortFunc(got, func(a, b SettingError) int { return strings.Compare(a.Path, b.Path) })
+			}
+			if diff := cmp.Diff(want, got); diff != "" || (err == nil) != (want == nil) {
+				t.Errorf("settings %s: Load = %v (-want +got):\n%s", settings, err, diff)
 			}
 		}
 	}
@@ -304,7 +336,7 @@ func TestOPAAllocations(t *testing.T) {
 
 // TestRegoIsBuilt holds that every .wasm beside a .rego of testdata is what opa
 // 1.22.2 makes of it: opa build -t wasm -e knock/verdict NAME.rego, in testdata,
-// and then policy.wasm of the bundle.
+// with the entrypoints below, and then policy.wasm of the bundle.
 func TestRegoIsBuilt(t *testing.T) {
 	tool, err := exec.LookPath("opa")
 	if err != nil {
@@ -318,12 +350,16 @@ func TestRegoIsBuilt(t *testing.T) {
 		t.Fatalf("%d sources in testdata, err %v", len(sources), err)
 	}
 	for _, source := range sources {
-		entry := opaEntrypoint
-		if strings.Contains(source, "rego_entrypoint") {
-			entry = "knock/answer"
+		entries := []string{"-e", opaEntrypoint}
+		switch filepath.Base(source) {
+		case "rego_entrypoint.rego":
+			entries = []string{"-e", "knock/answer"}
+		case "rego_rules.rego":
+			entries = append(entries, "-e", opaErrors)
 		}
 		bundle := filepath.Join(t.TempDir(), "bundle.tar.gz")
-		build := exec.Command(tool, "build", "-t", "wasm", "-e", entry, "-o", bundle, filepath.Base(source))
+		args := append([]string{"build", "-t", "wasm", "-o", bundle}, entries...)
+		build := exec.Command(tool, append(args, filepath.Base(source))...)
 		build.Dir = "testdata"
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", source, err, out)

@@ -110,6 +110,9 @@ func (o *opaGuest) run(g *guestState, mod api.Module, b *opaBuiltin, values []ui
 		return 0
 	}
 	size := uint64(len(o.result))
+	if size > maxOperands {
+		panic(guestError(fmt.Sprintf("%s: a result of %d bytes; at most %d", b.name, size, maxOperands)))
+	}
 	g.charge(size * ticksPerByte)
 	ptr := o.call(g, o.malloc, size)
 	copy(view(mod, b.name+": its result", ptr, uint32(size)), o.result)

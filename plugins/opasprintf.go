@@ -29,11 +29,7 @@ func regoSprintf(g *guestState, dst []byte, operands [][]byte) ([]byte, bool) {
 		panic(guestError(fmt.Sprintf("sprintf: the result may have %d bytes; at most %d", most, maxFormatted)))
 	}
 	g.charge(uint64(most) / bytesOfTick)
-	text := fmt.Appendf(nil, format, args...)
-	if len(text) > maxOperands {
-		panic(guestError(fmt.Sprintf("sprintf: a result of %d bytes; at most %d", len(text), maxOperands)))
-	}
-	return appendJSONText(dst, text), true
+	return appendJSONText(dst, fmt.Appendf(nil, format, args...)), true
 }
 
 // sprintfArgs returns what fmt is given for the items of a list, and the most

@@ -35,7 +35,7 @@ func TestRegoItems(t *testing.T) {
 }
 
 // FuzzRegoSprintf: whatever format and operands, sprintf gives a JSON string
-// within the limit, or nothing, or ends the guest's call; and what fmt makes of
+// within its limit, or nothing, or ends the guest's call; and what fmt makes of
 // them is no longer than was foreseen.
 func FuzzRegoSprintf(f *testing.F) {
 	for _, seed := range [][2]string{{"%s is %5.2f", `["a", 1.5]`}, {"%[3]*.[2]*[1]f", `[12.0, 2, 6]`}, {"%", `[]`}, {"%512x%-512q", `["\u0000é", {1}]`}, {"% #x%U%e%t", `["abc", 1, 1e308, true]`}} {
@@ -63,7 +63,7 @@ func FuzzRegoSprintf(f *testing.F) {
 		if !ok {
 			return
 		}
-		if text, is := regoString(out); !is || len(text) > 3*maxOperands {
+		if text, is := regoString(out); !is || len(text) > maxFormatted {
 			t.Errorf("sprintf(%q, %s) = %q", format, list, out)
 		}
 	})
@@ -84,6 +84,24 @@ func FuzzOPAResult(f *testing.F) {
 		}
 		if len(a.message) > abi.MaxMessage || strings.ContainsAny(a.message, "\x00\n") || (a.verdict == abi.Error) != (a.errorText != "") {
 			t.Errorf("%q gives %+v", b, a)
+		}
+	})
+}
+
+// FuzzOPAErrors: what is no error has entries with a message.
+func FuzzOPAErrors(f *testing.F) {
+	for _, seed := range []string{`[]`, `[{"result":[]}]`, `[{"result":[{"path":"a","message":"m"},{"message":"n","path":""}]}]`, `[{"result":{}}]`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		refused, err := parseOPAErrors(b)
+		if err != nil {
+			return
+		}
+		for _, e := range refused.Errors {
+			if e.Message == "" {
+				t.Errorf("%q gives %+v", b, refused)
+			}
 		}
 	})
 }

@@ -2,6 +2,20 @@
 # {"origins":["*.bad.example"],"min":10,"newest":11}.
 package knock
 
+setting(key) := object.get(data.settings, key, null)
+
+errors contains {"path": "origins", "message": "must be a list of globs"} if not is_array(setting("origins"))
+
+errors contains {"path": key, "message": "must be a number"} if {
+	some key in ["min", "newest"]
+	not is_number(setting(key))
+}
+
+errors contains {"path": key, "message": "is no setting"} if {
+	some key, _ in data.settings
+	not key in ["origins", "min", "newest"]
+}
+
 default verdict := "pass"
 
 origin := split(input.origin, ":")[0]
