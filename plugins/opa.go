@@ -2,11 +2,9 @@ package plugins
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tetratelabs/wazero/api"
@@ -153,7 +151,7 @@ func opaReady(in *instance, ctx context.Context) error {
 	}
 	entry, ok := entries[opaEntrypoint]
 	if !ok {
-		return fmt.Errorf("has no entrypoint %q, only %.256q; build it with opa build -t wasm -e %s", opaEntrypoint, slices.Sorted(maps.Keys(entries)), opaEntrypoint)
+		return fmt.Errorf("has no entrypoint %q, only %.512s; build it with opa build -t wasm -e %s", opaEntrypoint, fmt.Sprintf("%.64q", slices.Sorted(maps.Keys(entries))), opaEntrypoint)
 	}
 	errorsEntry, ok := entries[opaErrors]
 	o.entry, o.errors, o.refuses = uint64(entry), uint64(errorsEntry), ok
@@ -182,30 +180,6 @@ func (in *instance) opaNames(ctx context.Context, export string) (map[string]uin
 	return names, nil
 }
 
-// parseOPANames reads a JSON object whose values are numbers, none of them
-// twice.
-func parseOPANames(b []byte) (map[string]uint32, error) {
-	s := scanner{buf: b}
-	if s.peek() != '{' {
-		return nil, errNoObject
-	}
-	s.at++
-	names, seen := map[string]uint32{}, map[uint32]bool{}
-	for first := true; s.next(first, '}'); first = false {
-		name := string(s.text(nil))
-		s.expect(':')
-		from := s.at
-		s.digits()
-		n, err := strconv.ParseUint(string(b[min(from, s.at):s.at]), 10, 31)
-		if _, twice := names[name]; err != nil || twice || seen[uint32(n)] {
-			s.failf("%.64q has no number of its own", name)
-		}
-		names[name], seen[uint32(n)] = uint32(n), true
-	}
-	s.end()
-	return names, s.err
-}
-
 // opaResolve returns the builtins of a module by their numbers.
 func opaResolve(needed map[string]uint32) (map[uint32]*opaBuiltin, error) {
 	builtins := map[uint32]*opaBuiltin{}
@@ -225,100 +199,6 @@ func opaResolve(needed map[string]uint32) (map[uint32]*opaBuiltin, error) {
 	return builtins, nil
 }
 
-// opaConfigure makes the settings the data document, as data.settings. What the
-// heap holds then is what every decision begins with.
-func opaConfigure(in *instance, ctx context.Context) error {
-	o := in.opa
-	settings := in.policy.settings
-	if len(settings) == 0 {
-		settings = []byte("{}")
-	}
-	document := slices.Concat([]byte(`{"settings":`), settings, []byte(`}`))
-	if !in.mem.Write(in.buffer, document) {
-		return fmt.Errorf("%d bytes of settings have no room", len(settings))
-	}
-	in.gauge.set(in.policy.limits.ConfigureFuel)
-	data, err := in.opaCall(ctx, opaParse, uint64(in.buffer), uint64(len(document)))
-	if err != nil {
-		return err
-	}
-	if data == 0 {
-		return fmt.Errorf("%s: takes the settings for no JSON", opaParse)
-	}
-	heap, err := in.opaCall(ctx, opaHeapGet)
-	if err != nil {
-		return err
-	}
-	o.data, o.heap = uint64(data), uint64(heap)
-	if err := in.opaJudge(ctx); err != nil {
-		return err
-	}
-	if _, err = in.opaCall(ctx, opaMalloc, opaWorkRoom); err != nil {
-		return err
-	}
-	_, err = in.opaCall(ctx, opaHeapSet, o.heap)
-	return err
-}
-
-// opaJudge has the policy judge its settings, if it does: its list of errors
-// must be empty.
-func (in *instance) opaJudge(ctx context.Context) error {
-	o := in.opa
-	if !o.refuses {
-		return nil
-	}
-	in.mem.Write(in.buffer, []byte("{}")) // where the settings have been
-	ptr, err := in.opaCall(ctx, opaEval, 0, o.errors, o.data, uint64(in.buffer), uint64(len("{}")), o.heap, 0)
-	if err != nil {
-		return fmt.Errorf("%s: %w", opaErrors, err)
-	}
-	b, err := terminated(in.mem, ptr, abi.MaxResult)
-	if err != nil {
-		return fmt.Errorf("%s: %w", opaErrors, err)
-	}
-	refused, err := parseOPAErrors(b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", opaErrors, err)
-	}
-	if len(refused.Errors) > 0 {
-		return refused
-	}
-	return nil
-}
-
-// parseOPAErrors reads the result of a query whose value is a list of objects,
-// each with a path and a message.
-func parseOPAErrors(b []byte) (*SettingsError, error) {
-	s := scanner{buf: b}
-	refused := &SettingsError{}
-	if opaBegin(&s, nil) {
-		return nil, errors.New("the rule is undefined; it must be a set, which is empty if nothing is wrong")
-	}
-	s.expect('[')
-	for first := true; s.next(first, ']'); first = false {
-		refused.Errors = append(refused.Errors, settingError(&s))
-	}
-	s.expect('}')
-	s.expect(']')
-	s.end()
-	return refused, s.err
-}
-
-// opaBegin reads the beginning of the result of a query up to its value, and
-// reports whether it has none.
-func opaBegin(s *scanner, scratch []byte) (undefined bool) {
-	s.expect('[')
-	if s.peek() == ']' {
-		return true
-	}
-	s.expect('{')
-	if name := s.text(scratch[:0]); s.err == nil && string(name) != "result" {
-		s.failf("the binding %q; there is result", name)
-	}
-	s.expect(':')
-	return false
-}
-
 // opaPut writes the facts as JSON, which are the input document, and the
 // arguments of opa_eval.
 func opaPut(in *instance, frame []byte) bool {
@@ -327,56 +207,4 @@ func opaPut(in *instance, frame []byte) bool {
 	const reserved, asJSON = 0, 0
 	in.stack = [...]uint64{reserved, o.entry, o.data, uint64(in.buffer), uint64(len(facts)), o.heap, asJSON}
 	return ok && in.mem.Write(in.buffer, facts)
-}
-
-// opaRead takes the result of opa_eval apart: the list of the results of the
-// query, [{"result":X}], in which X is what the rule has as its value: the name
-// of a verdict, or the object that the knock ABI has.
-func opaRead(in *instance, result uint64, a *answer) Fault {
-	b, err := terminated(in.mem, uint32(result), abi.MaxResult)
-	if err == nil {
-		err = parseOPAResult(b, a)
-	}
-	if err != nil {
-		return Fault{FaultResult, err.Error()}
-	}
-	if a.verdict == abi.Error {
-		return Fault{FaultError, a.errorText}
-	}
-	return Fault{}
-}
-
-var errUndefined = errors.New("the rule " + opaEntrypoint + ` is undefined for this knock, which is no verdict; give it a default, such as: default verdict := "pass"`)
-
-func parseOPAResult(b []byte, a *answer) error {
-	s := scanner{buf: b}
-	if opaBegin(&s, a.text) {
-		return errUndefined
-	}
-	kind, from := s.peek(), s.at
-	s.skip(0, a.text)
-	value := b[min(from, s.at):s.at]
-	s.expect('}')
-	s.expect(']')
-	s.end()
-	switch {
-	case s.err != nil:
-		return s.err
-	case kind == '{':
-		return parseAnswer(value, a)
-	case kind != '"':
-		return fmt.Errorf("the rule %s is %.64q; it must be the name of a verdict or an object", opaEntrypoint, value)
-	}
-	s = scanner{buf: value}
-	a.reset()
-	a.text = s.text(a.text[:0])
-	v, ok := abi.ParseVerdict(string(a.text))
-	if !ok {
-		return fmt.Errorf("the verdict %.64q; there are allow, deny, incompatible, pass and error", a.text)
-	}
-	a.verdict = v
-	if v == abi.Error {
-		a.errorText = "the policy answered error and gave no reason"
-	}
-	return nil
 }
