@@ -17,11 +17,16 @@ type EngineOptions struct {
 	Log *slog.Logger
 	// CacheDir keeps compiled modules between runs. It holds native code that
 	// is run as it is, so it must be a directory of ours with mode 0700; it is
-	// made if it is missing. "" keeps them in memory only.
+	// made if it is missing. With a Compiler it is kept below 512 MiB, and "" is a
+	// temporary folder; without one it grows, and "" keeps them in memory only.
 	CacheDir string
+	// Compiler bounds what compiling a module may take. The zero value compiles in
+	// this process, which a module within the scan's limits can occupy for minutes
+	// and a fault of wazero's compiler can end: good for modules of one's own.
+	Compiler Compiler
 	// Interpreter runs modules in wazero's interpreter instead of compiling
 	// them: many times slower, for platforms without a compiler and for
-	// comparison.
+	// comparison. It has no use for a Compiler.
 	Interpreter bool
 	// KV and Lists serve the policies that are granted kv and lists. nil refuses
 	// such a grant.
@@ -44,9 +49,11 @@ type Engine struct {
 	limits Limits
 	config wazero.RuntimeConfig
 	cache  wazero.CompilationCache
-	kv     KV
-	lists  Lists
-	record bool
+	// compiler is nil where modules are compiled in this process.
+	compiler *compiler
+	kv       KV
+	lists    Lists
+	record   bool
 	// unmetered leaves modules as they are. Only tests and benchmarks set it, to
 	// show what metering costs.
 	unmetered bool
@@ -64,24 +71,40 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	if o.CacheDir == "" {
-		e.cache = wazero.NewCompilationCache()
-	} else {
-		if err := trustedDir(o.CacheDir); err != nil {
-			return nil, fmt.Errorf("cache of compiled modules: %w", err)
-		}
-		cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
-		if err != nil {
-			return nil, fmt.Errorf("cache of compiled modules: %w", err)
-		}
-		e.cache = cache
+	if o.Interpreter {
+		o.Compiler = Compiler{}
+	}
+	if err := e.openCache(o.Compiler, o.CacheDir); err != nil {
+		return nil, fmt.Errorf("cache of compiled modules: %w", err)
 	}
 	config := wazero.NewRuntimeConfigCompiler()
 	if o.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
-	e.config = config.WithCoreFeatures(features).WithCompilationCache(e.cache)
+	e.config = runtimeConfig(config, e.cache)
 	return e, nil
+}
+
+// openCache opens the cache of compiled modules, and what fills it.
+func (e *Engine) openCache(c Compiler, dir string) (err error) {
+	if e.compiler, err = newCompiler(c, dir, e.log); err != nil {
+		return err
+	}
+	switch {
+	case e.compiler != nil:
+		dir = e.compiler.cache.dir
+	case dir == "":
+		e.cache = wazero.NewCompilationCache()
+		return nil
+	default:
+		if err := trustedDir(dir); err != nil {
+			return err
+		}
+	}
+	if e.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+		return errors.Join(err, e.compiler.close())
+	}
+	return nil
 }
 
 // Close releases what the engine holds. Its chains are released before: it
@@ -91,7 +114,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		return fmt.Errorf("policy engine: %d policies are still loaded", n)
 	}
 	e.monitor.end()
-	if err := e.cache.Close(ctx); err != nil {
+	if err := errors.Join(e.cache.Close(ctx), e.compiler.close()); err != nil {
 		return errors.Join(errors.New("policy engine"), err)
 	}
 	return nil

@@ -172,11 +172,15 @@ type hostileRow struct {
 // nothing behind. What the scan refuses costs no memory to speak of, whatever
 // the module claims.
 func TestHostileLoads(t *testing.T) {
-	for _, interpreter := range []bool{false, true} {
-		o := EngineOptions{Interpreter: interpreter}
-		if interpreter { // which takes a hundred times as long for a tick
-			o.Limits = Limits{StartFuel: 200_000, ConfigureFuel: 200_000}
-		}
+	engines := []EngineOptions{
+		{},
+		// Which takes a hundred times as long for a tick.
+		{Interpreter: true, Limits: Limits{StartFuel: 200_000, ConfigureFuel: 200_000}},
+	}
+	if canBoundChild {
+		engines = append(engines, EngineOptions{Compiler: childOf(t)})
+	}
+	for _, o := range engines {
 		e := newEngine(t, o)
 		for _, r := range hostileLoads(t) {
 			t.Run(r.name, func(t *testing.T) {

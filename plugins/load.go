@@ -10,11 +10,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/knockgate/knockgate/plugins/internal/wasmbin"
 	"github.com/knockgate/knockgate/sdk/abi"
@@ -196,11 +194,8 @@ func compile(ctx context.Context, l *loading) (err error) {
 	if err := addHostModules(ctx, p.runtime, p.kind.functions); err != nil {
 		return err
 	}
-	// With workers, the end of ctx is seen between two functions.
-	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
-	p.compiled, err = p.runtime.CompileModule(ctx, l.module)
-	if err != nil {
-		return fmt.Errorf("not a valid module: %w", err)
+	if p.compiled, err = p.engine.compiler.compile(ctx, p.runtime, l.module, p.limits.MemoryPages); err != nil {
+		return err
 	}
 	p.config = wazero.NewModuleConfig().WithName("").WithStartFunctions() // see start
 	return nil

@@ -16,7 +16,15 @@ import (
 	"github.com/knockgate/knockgate/sdk/abi"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// compileArg makes the test binary a child that compiles.
+const compileArg = "compile-module"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == compileArg {
+		os.Exit(CompileChild(os.Args[2:], os.Stdin, os.Stdout))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // testModule returns the path of a module in testdata.
 func testModule(name string) string { return filepath.Join("testdata", name+".wasm") }

@@ -1,0 +1,406 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/knockgate/knockgate/plugins/internal/wasmbin"
+)
+
+// childOf returns a compiler whose children are this test binary.
+func childOf(t testing.TB) Compiler {
+	t.Helper()
+	if !canBoundChild {
+		t.Skip("modules are compiled in a child on Linux only")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Compiler{Command: []string{program, compileArg}}
+}
+
+// heavy is within the limits of the scan and compiles for 20 s or so; 16 MiB of
+// the same would for minutes.
+func heavy() []byte {
+	loops := many(1000, block(0x03, constant(1), code(0x1a)))
+	return hostileGuest{extra: slices.Repeat([][]byte{loops}, 300)}.build()
+}
+
+func loadBytes(ctx context.Context, e *Engine, bin []byte) error {
+	c, err := e.Load(ctx, ChainSpec{Policies: []PolicySpec{{Name: "p", Bytes: bin}}}, nil)
+	if err == nil {
+		c.Release()
+	}
+	return err
+}
+
+// checkTidy holds that a cache has so many modules, and nothing of a child.
+func checkTidy(t *testing.T, e *Engine, modules int) {
+	t.Helper()
+	dir := e.compiler.cache.dir
+	links, _ := filepath.Glob(filepath.Join(dir, strings.Repeat("[0-9a-f]", 64)))
+	files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+	rest, _ := filepath.Glob(filepath.Join(dir, jobPrefix+"*"))
+	if len(links) != modules || len(files) != modules || len(rest) != 0 {
+		t.Errorf("the cache has %d links, %d files and the jobs %q; want %d, %d and none", len(links), len(files), rest, modules, modules)
+	}
+	if s := e.Stats(); s.Policies != 0 || s.Instances != 0 {
+		t.Errorf("%d policies and %d instances are left, want none", s.Policies, s.Instances)
+	}
+	if children := childProcesses(t); len(children) > 0 {
+		t.Errorf("children are left: %q", children)
+	}
+}
+
+// childProcesses returns the state lines of this process's children, living or
+// not waited for.
+func childProcesses(t *testing.T) (found []string) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(stats) == 0 {
+		t.Fatalf("%d processes, %v", len(stats), err)
+	}
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == fmt.Sprint(os.Getpid()) {
+			found = append(found, string(text))
+		}
+	}
+	return found
+}
+
+// TestHeavyIsWithinTheScan holds that the module of the tests below gets as far
+// as the compiler.
+func TestHeavyIsWithinTheScan(t *testing.T) {
+	if _, err := wasmbin.Scan(heavy(), wasmbin.DefaultLimits()); err != nil {
+		t.Errorf("Scan of heavy: %v", err)
+	}
+}
+
+// TestCompilerStops: what takes too much is stopped by each of the limits, with
+// the reason in words, and leaves no process and no file behind.
+func TestCompilerStops(t *testing.T) {
+	bin := heavy()
+	tests := []struct {
+		name string
+		set  func(*Compiler)
+		want string
+	}{
+		{"processor time", func(c *Compiler) { c.CPU = time.Millisecond }, "more than 1s of processor time"},
+		{"the clock", func(c *Compiler) { c.Deadline = 200 * time.Millisecond }, "more than 200ms to compile"},
+		{"memory", func(c *Compiler) { c.Memory = 24 << 20 }, "more than 24 MiB of memory"},
+		{"memory for the module alone", func(c *Compiler) { c.Memory = 1 << 20 }, "more than 1 MiB of memory"},
+		{"no such program", func(c *Compiler) { c.Command[0] = filepath.Join(t.TempDir(), "gone") }, "cannot start"},
+		{"a program that is another", func(c *Compiler) { c.Command = []string{"true"} }, "true"},
+		{"a program that fails", func(c *Compiler) { c.Command = []string{"false"} }, "false: exit status 1"},
+		{"one argument too many", func(c *Compiler) { c.Command = append(c.Command, "x") }, "2 arguments"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if raceEnabled && strings.HasPrefix(tt.name, "memory") {
+				t.Skip("the race detector takes memory of its own")
+			}
+			c := childOf(t)
+			tt.set(&c)
+			e := newEngine(t, EngineOptions{Compiler: c, CacheDir: filepath.Join(t.TempDir(), "compiled")})
+			err := loadBytes(context.Background(), e, bin)
+			failure, ok := errors.AsType[*LoadError](err)
+			if !ok || failure.Stage != StageCompile || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Load = %v, want one line, a *LoadError at %s with %q", err, StageCompile, tt.want)
+			}
+			checkTidy(t, e, 0)
+		})
+	}
+}
+
+// TestCompilerCancelled: the end of ctx ends the child.
+func TestCompilerCancelled(t *testing.T) {
+	e := newEngine(t, EngineOptions{Compiler: childOf(t)})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- loadBytes(ctx, e, heavy()) }()
+	for len(childProcesses(t)) == 0 {
+		select {
+		case err := <-done:
+			t.Fatalf("Load = %v, want a child", err)
+		default:
+			runtime.Gosched()
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Load = %v, want context.Canceled", err)
+	}
+	checkTidy(t, e, 0)
+}
+
+// TestCompilerCache: what one engine has had compiled, a later one takes from
+// the folder without a child, and a damaged or missing file is made anew.
+func TestCompilerCache(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "compiled")
+	engine := func(c Compiler) *Engine { return newEngine(t, EngineOptions{Compiler: c, CacheDir: dir}) }
+	allow := readModule(t, "allow")
+	first := engine(childOf(t))
+	if err := loadBytes(context.Background(), first, allow); err != nil {
+		t.Fatal(err)
+	}
+	checkTidy(t, first, 1)
+
+	none := Compiler{Command: []string{filepath.Join(t.TempDir(), "gone")}}
+	for range 2 {
+		if err := loadBytes(context.Background(), engine(none), allow); err != nil {
+			t.Errorf("with the code in the cache, Load = %v, want no child", err)
+		}
+	}
+	if err := loadBytes(context.Background(), engine(none), readModule(t, "trap")); err == nil {
+		t.Error("a module that is not in the cache loads without a child")
+	}
+
+	files, err := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %q, %v; want one", files, err)
+	}
+	for name, spoil := range map[string]func() error{
+		"damaged": func() error {
+			text, err := os.ReadFile(files[0])
+			text[len(text)/2]++
+			return errors.Join(err, os.WriteFile(files[0], text, 0o600))
+		},
+		"cut short":                 func() error { return os.Truncate(files[0], 40) },
+		"removed":                   func() error { return os.Remove(files[0]) },
+		"with the folder":           func() error { return os.RemoveAll(filepath.Dir(files[0])) },
+		"under the name of another": func() error { return os.Rename(files[0], files[0][:len(files[0])-4]+"0000") },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if err := loadBytes(context.Background(), engine(none), allow); err == nil {
+			t.Errorf("%s: the module loads without a child", name)
+		}
+		if err := loadBytes(context.Background(), engine(childOf(t)), allow); err != nil {
+			t.Errorf("%s: Load = %v, want the code made anew", name, err)
+		}
+	}
+}
+
+// TestCachedOnly holds what the bound in this process stands on: wazero
+// compiles nothing under such a context, and takes what is there.
+func TestCachedOnly(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	runtimeIn := func() wazero.Runtime {
+		cache, err := wazero.NewCompilationCacheWithDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(wazero.NewRuntimeConfigCompiler(), cache))
+		t.Cleanup(func() { errors.Join(r.Close(ctx), cache.Close(ctx)) })
+		return r
+	}
+	for _, name := range []string{"allow", "echo"} {
+		module := readModule(t, name)
+		if _, err := cachedOnly(ctx, runtimeIn(), module); !errors.Is(err, errNotCached) {
+			t.Fatalf("%s: cachedOnly without the code = %v, want errNotCached", name, err)
+		}
+		if _, err := runtimeIn().CompileModule(ctx, module); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cachedOnly(ctx, runtimeIn(), module); err != nil {
+			t.Errorf("%s: cachedOnly with the code = %v", name, err)
+		}
+	}
+}
+
+// TestCompilerTogether loads the same and different modules at once, on two
+// engines that share a cache.
+func TestCompilerTogether(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "compiled")
+	engines := []*Engine{
+		newEngine(t, EngineOptions{Compiler: childOf(t), CacheDir: dir}),
+		newEngine(t, EngineOptions{Compiler: childOf(t), CacheDir: dir}),
+	}
+	names := []string{"allow", "trap", "pass", "echo"}
+	var group sync.WaitGroup
+	for i := range 32 {
+		group.Go(func() {
+			if i%8 == 7 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+				defer cancel()
+				loadBytes(ctx, engines[i/8%2], readModule(t, "logs"))
+				return
+			}
+			if err := loadBytes(context.Background(), engines[i%2], readModule(t, names[i/2%4])); err != nil {
+				t.Errorf("%s: %v", names[i/2%4], err)
+			}
+		})
+	}
+	group.Wait()
+	rest, err := filepath.Glob(filepath.Join(dir, jobPrefix+"*"))
+	if err != nil || len(rest) > 0 {
+		t.Errorf("jobs are left: %q, %v", rest, err)
+	}
+	if children := childProcesses(t); len(children) > 0 {
+		t.Errorf("children are left: %q", children)
+	}
+}
+
+// TestCodeCacheBound: what was not used for longest goes, never what was used
+// just now; links to what is gone go too.
+func TestCodeCacheBound(t *testing.T) {
+	e := newEngine(t, EngineOptions{Compiler: childOf(t), CacheDir: filepath.Join(t.TempDir(), "compiled")})
+	cache := e.compiler.cache
+	link := map[string]string{}
+	names := []string{"allow", "pass", "trap", "exits"}
+	for _, name := range names {
+		if err := loadBytes(context.Background(), e, readModule(t, name)); err != nil {
+			t.Fatal(err)
+		}
+		links, err := filepath.Glob(filepath.Join(cache.dir, strings.Repeat("[0-9a-f]", 64)))
+		if err != nil || len(links) != len(link)+1 {
+			t.Fatalf("links %q, %v; want one more than %d", links, err, len(link))
+		}
+		known := slices.Collect(maps.Values(link))
+		link[name] = links[slices.IndexFunc(links, func(l string) bool { return !slices.Contains(known, l) })]
+	}
+	var size int64
+	for i, name := range names {
+		at := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(link[name], at, at); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(link[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	// Used again, so no longer the one that was not used for longest.
+	if err := loadBytes(context.Background(), e, readModule(t, "allow")); err != nil {
+		t.Fatal(err)
+	}
+	cache.max = size
+	if err := loadBytes(context.Background(), e, readModule(t, "logs")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"allow": true, "pass": false, "exits": true} {
+		if _, err := os.Lstat(link[name]); (err == nil) != want {
+			t.Errorf("%s is kept %t, want %t", name, err == nil, want)
+		}
+	}
+	cache.max = 1
+	if err := loadBytes(context.Background(), e, readModule(t, "echo")); err != nil {
+		t.Fatal(err)
+	}
+	checkTidy(t, e, 3) // allow, logs and echo are of the last minute
+}
+
+// TestCodeCacheFolder: a folder that others can enter or that is another's is
+// refused, also when it becomes so; what a dead process left there goes, what a
+// living one may work in stays; a temporary one goes with its engine.
+func TestCodeCacheFolder(t *testing.T) {
+	c := childOf(t)
+	dir := filepath.Join(t.TempDir(), "compiled")
+	e := newEngine(t, EngineOptions{Compiler: c, CacheDir: dir})
+	refused := func(want string) {
+		t.Helper()
+		if other, err := NewEngine(EngineOptions{Compiler: c, CacheDir: dir}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("NewEngine = %v, %v; want an error with %q", other, err, want)
+		}
+		err := loadBytes(context.Background(), e, readModule(t, "allow"))
+		if failure, ok := errors.AsType[*LoadError](err); !ok || failure.Stage != StageCompile || !strings.Contains(err.Error(), want) {
+			t.Errorf("Load = %v, want a *LoadError at %s with %q", err, StageCompile, want)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	refused("0755")
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 {
+		if err := os.Chown(dir, 1234, -1); err != nil {
+			t.Fatal(err)
+		}
+		refused("another user")
+		if err := os.Chown(dir, 0, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	dead, living := filepath.Join(dir, jobPrefix+"dead"), filepath.Join(dir, jobPrefix+"living")
+	for _, job := range []string{dead, living} {
+		if err := os.MkdirAll(filepath.Join(job, "wazero"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(dead, old, old); err != nil {
+		t.Fatal(err)
+	}
+	newEngine(t, EngineOptions{Compiler: c, CacheDir: dir})
+	if _, err := os.Stat(dead); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a dead process left is there: %v", err)
+	}
+	if _, err := os.Stat(living); err != nil {
+		t.Errorf("what a living process works in: %v", err)
+	}
+
+	temporary, err := NewEngine(EngineOptions{Compiler: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := loadBytes(context.Background(), temporary, readModule(t, "allow")); err != nil {
+		t.Error(err)
+	}
+	if err := temporary.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(temporary.compiler.cache.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the temporary cache is there after Close: %v", err)
+	}
+}
+
+// TestCompilerInvalid: what the child says of a module is what the compiler says
+// in this process.
+func TestCompilerInvalid(t *testing.T) {
+	bin := readModule(t, "invalid_body")
+	want := loadBytes(context.Background(), newEngine(t, EngineOptions{}), bin)
+	e := newEngine(t, EngineOptions{Compiler: childOf(t)})
+	if got := loadBytes(context.Background(), e, bin); got == nil || got.Error() != want.Error() {
+		t.Errorf("with a child: %v\nwithout:      %v", got, want)
+	}
+	checkTidy(t, e, 0)
+}
+
+// TestCompileChildRefuses: the child compiles nothing without a whole order, and
+// says so in its one line.
+func TestCompileChildRefuses(t *testing.T) {
+	for _, args := range [][]string{
+		nil, {"a", "b"}, {""}, {"{}"}, {`{"size":1,"memory":1}`}, {`{"size":100000000,"memory":1,"cpu":1}`},
+		{`{"size":1,"memory":1,"cpu":1,"more":1}`}, {`{"size":-1,"memory":1,"cpu":1}`},
+	} {
+		var out strings.Builder
+		if code := CompileChild(args, strings.NewReader("\x00"), &out); code != 0 || !strings.HasPrefix(out.String(), `{"fault":"`) || strings.Count(out.String(), "\n") != 1 {
+			t.Errorf("CompileChild(%q) = %d with %q, want 0 with a line that says a fault", args, code, &out)
+		}
+	}
+}
