@@ -131,23 +131,67 @@ func TestCompilerStops(t *testing.T) {
 	}
 }
 
-// TestCompilerCancelled: the end of ctx ends the child.
-func TestCompilerCancelled(t *testing.T) {
-	e := newEngine(t, EngineOptions{Compiler: childOf(t)})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() { done <- loadBytes(ctx, e, heavy()) }()
-	for len(childProcesses(t)) == 0 {
-		select {
-		case err := <-done:
-			t.Fatalf("Load = %v, want a child", err)
-		default:
-			runtime.Gosched()
-		}
+// TestCompilerInterrupted: the end of ctx ends the child, and the end of the
+// child by someone else ends the load.
+func TestCompilerInterrupted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		interrupt func(child int, cancel func()) error
+		want      func(error) bool
+	}{
+		"ctx": {
+			func(_ int, cancel func()) error { cancel(); return nil },
+			func(err error) bool { return errors.Is(err, context.Canceled) },
+		},
+		"kill": {
+			func(child int, _ func()) error {
+				p, err := os.FindProcess(child)
+				return errors.Join(err, p.Kill())
+			},
+			func(err error) bool { return err != nil && strings.Contains(err.Error(), "was killed") },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, EngineOptions{Compiler: childOf(t)})
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			done := make(chan error)
+			go func() { done <- loadBytes(ctx, e, heavy()) }()
+			var children []string
+			for len(children) == 0 {
+				select {
+				case err := <-done:
+					t.Fatalf("Load = %v, want a child", err)
+				default:
+					runtime.Gosched()
+				}
+				children = childProcesses(t)
+			}
+			var child int
+			if _, err := fmt.Sscan(children[0], &child); err != nil {
+				t.Fatal(err)
+			}
+			if err := tt.interrupt(child, cancel); err != nil {
+				t.Error(err)
+			}
+			if err := <-done; !tt.want(err) {
+				t.Errorf("Load = %v", err)
+			}
+			checkTidy(t, e, 0)
+		})
 	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Errorf("Load = %v, want context.Canceled", err)
+}
+
+// TestChildHasLittle: a child has no environment of ours and no place in our
+// process group.
+func TestChildHasLittle(t *testing.T) {
+	t.Setenv("KNOCKGATE_SECRET", "x")
+	c := childOf(t)
+	c.Command[1] = describeArg
+	e := newEngine(t, EngineOptions{Compiler: c})
+	err := loadBytes(context.Background(), e, readModule(t, "allow"))
+	const want = "environment [GOTRACEBACK=none], leads its group true"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Load = %v, want %q", err, want)
 	}
 	checkTidy(t, e, 0)
 }
