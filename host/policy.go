@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -148,7 +149,7 @@ func loadAside(ctx context.Context, cfg *config.Config, spec plugins.ChainSpec) 
 	if err != nil {
 		return nil, nil, err
 	}
-	engine, err := plugins.NewEngine(plugins.EngineOptions{KV: &policykv.KV{}, Lists: lists})
+	engine, err := engineAside(cfg, plugins.EngineOptions{KV: &policykv.KV{}, Lists: lists, Compiler: childCompiler()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,6 +162,21 @@ func loadAside(ctx context.Context, cfg *config.Config, spec plugins.ChainSpec) 
 		chain.Release()
 		return closeEngine()
 	}, nil
+}
+
+// engineAside returns an engine that shares the server's compiled modules if they
+// are there and ours to use, and else has a temporary folder: a command that
+// looks must not make one that the server is then refused.
+func engineAside(cfg *config.Config, o plugins.EngineOptions) (*plugins.Engine, error) {
+	dir := filepath.Join(cfg.StateDir, compiledDir)
+	if _, err := os.Stat(dir); err == nil {
+		o.CacheDir = dir
+		if engine, err := plugins.NewEngine(o); err == nil {
+			return engine, nil
+		}
+		o.CacheDir = ""
+	}
+	return plugins.NewEngine(o)
 }
 
 // activeRevisions reads the configuration and what the state folder that it

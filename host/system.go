@@ -57,15 +57,18 @@ type system struct {
 	// fallback says what runs instead of configured policies that do not load;
 	// "" where they did.
 	fallback string
-	// made lists what this start made in the state folder.
-	made []string
+	// made lists what this start made in the state folder, and madeFolder says
+	// that it made the folder.
+	made       []string
+	madeFolder bool
 	// lobby are the configured rooms, in the order of the configuration.
 	lobby []resident.Summary
 }
 
 // openSystem makes all components in the order in which a fault leaves the
-// least behind: the port, then the policies, then the state folder. On failure
-// it takes down what it made.
+// least behind: the port, the state folder with nothing but compiled modules, the
+// policies, then what the state folder holds. On failure it takes down what it
+// made, and removes the folder if that is new.
 //
 // listener is where to listen; nil: where the configuration says.
 func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, log *slog.Logger) (_ *system, err error) {
@@ -73,9 +76,15 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
+			if s.madeFolder {
+				os.RemoveAll(cfg.StateDir)
+			}
 		}
 	}()
 	if err := s.openListener(); err != nil {
+		return nil, err
+	}
+	if err := s.openFolder(); err != nil {
 		return nil, err
 	}
 	l, err := s.openPolicies(ctx)
@@ -105,8 +114,19 @@ func (s *system) openListener() (err error) {
 	return nil
 }
 
-// openPolicies loads the policies. It writes nothing: what is in force is kept
-// once there is a state folder.
+// openFolder makes the state folder, which the policies' compiled modules are
+// the first to need.
+func (s *system) openFolder() error {
+	_, err := os.Stat(s.cfg.StateDir)
+	s.madeFolder = errors.Is(err, os.ErrNotExist)
+	if err := os.MkdirAll(s.cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("%s: state_dir: %w", s.cfg.Path, err)
+	}
+	return nil
+}
+
+// openPolicies loads the policies. It writes nothing but compiled modules: what
+// is in force is kept once all else is there.
 func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
 	if s.lists, err = policylist.Open(s.cfg.Lists, s.log); err != nil {
 		return l, fmt.Errorf("%s: %w", s.cfg.Path, err)
@@ -115,6 +135,7 @@ func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
 	s.revisions = revisions.Open(s.cfg.StateDir)
 	s.engine, err = plugins.NewEngine(plugins.EngineOptions{
 		Log: s.log, KV: s.kv, Lists: s.lists, Record: s.cfg.Decisions.KeepFacts, Monitored: s.monitored,
+		Compiler: childCompiler(), CacheDir: filepath.Join(s.cfg.StateDir, compiledDir),
 	})
 	if err != nil {
 		return l, err
@@ -147,20 +168,9 @@ func (s *system) warnMonitored(c *plugins.Chain) {
 	}
 }
 
-// openState opens or makes the signing key, the certificate and the store. A
-// state folder that this call made is removed again if one of them fails.
+// openState opens or makes the signing key, the certificate and the store.
 func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error) {
 	dir := s.cfg.StateDir
-	if _, statErr := os.Stat(dir); errors.Is(statErr, os.ErrNotExist) {
-		defer func() {
-			if err != nil {
-				os.RemoveAll(dir)
-			}
-		}()
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return cert, fmt.Errorf("%s: state_dir: %w", s.cfg.Path, err)
-	}
 	var made bool
 	if s.keys, made, err = serverkey.OpenOwn(dir, s.log); err != nil {
 		return cert, err
