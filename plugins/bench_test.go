@@ -61,7 +61,8 @@ func BenchmarkEvaluate(b *testing.B) {
 }
 
 // BenchmarkLoad is a load of a chain of one policy, first with nothing cached
-// and then as a reload of a changed setting, where the code is there already.
+// and then as a reload of a changed setting, where the code is there already. With
+// a child, first with an empty cache and then as another start.
 func BenchmarkLoad(b *testing.B) {
 	for _, spec := range benchPolicies {
 		if _, err := os.Stat(spec.Module); err != nil {
@@ -79,6 +80,30 @@ func BenchmarkLoad(b *testing.B) {
 				}
 			}
 		})
+		// In a child, with an empty folder and then as a start that finds the code.
+		for _, kind := range []string{"child", "restart"} {
+			b.Run(spec.Name+"/"+kind, func(b *testing.B) {
+				o := EngineOptions{Compiler: childOf(b), CacheDir: filepath.Join(b.TempDir(), "compiled")}
+				if kind == "restart" {
+					load(b, newEngine(b, o), ChainSpec{Policies: []PolicySpec{spec}})
+				}
+				for b.Loop() {
+					if kind == "child" {
+						if err := os.RemoveAll(o.CacheDir); err != nil {
+							b.Fatal(err)
+						}
+					}
+					e, err := NewEngine(o)
+					if err != nil {
+						b.Fatal(err)
+					}
+					benchLoad(b, e, spec)
+					if err := e.Close(context.Background()); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 		b.Run(spec.Name+"/reload", func(b *testing.B) {
 			e := newEngine(b, EngineOptions{})
 			load(b, e, ChainSpec{Policies: []PolicySpec{spec}})

@@ -30,7 +30,8 @@ type Compiler struct {
 	Memory int64
 	// CPU is the processor time it may take, rounded up to seconds. Default 60 s.
 	CPU time.Duration
-	// Deadline is the time that it may take by the clock. Default 2 min.
+	// Deadline is the time that it may take by the clock, also on a machine that is
+	// busy. Default 5 min.
 	Deadline time.Duration
 }
 
@@ -38,7 +39,7 @@ type Compiler struct {
 func (c Compiler) withDefaults() Compiler {
 	c.Memory = cmp.Or(max(c.Memory, 0), 1<<30)
 	c.CPU = cmp.Or(max(c.CPU, 0), time.Minute)
-	c.Deadline = cmp.Or(max(c.Deadline, 0), 2*time.Minute)
+	c.Deadline = cmp.Or(max(c.Deadline, 0), 5*time.Minute)
 	c.CPU = (c.CPU + time.Second - 1).Truncate(time.Second)
 	return c
 }
