@@ -57,7 +57,10 @@ type Engine struct {
 	// unmetered leaves modules as they are. Only tests and benchmarks set it, to
 	// show what metering costs.
 	unmetered bool
-	now       func() time.Time // the breakers' clock; set once, before the first Load
+	// heapMemory has reset compare memory in Go's heap, as it does where the
+	// platform cannot do better. Only tests and benchmarks set it.
+	heapMemory bool
+	now        func() time.Time // the breakers' clock; set once, before the first Load
 
 	monitor monitor
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/knockgate/knockgate/sdk/abi"
@@ -27,7 +28,8 @@ type instance struct {
 	calls  uint64
 
 	gauge   gauge
-	image   image // what reset puts back
+	memory  *mapping // holds mem's bytes; nil: the engine does
+	image   image    // what reset puts back
 	context callContext
 	stack   [7]uint64 // arguments and result of decide
 
@@ -78,9 +80,15 @@ func (p *policy) start(ctx context.Context) (in *instance, err error) {
 		if in.mod != nil {
 			in.close()
 		}
+		in.memory.free()
 		in, err = nil, &startError{stage, err}
 	}()
 	ctx = context.WithValue(ctx, instanceKey{}, in)
+	if p.limits.Isolation == IsolationReset && !p.engine.heapMemory {
+		if in.memory = newMapping(); in.memory != nil {
+			ctx = experimental.WithMemoryAllocator(ctx, in.memory)
+		}
+	}
 
 	in.guest.begin(in, "", 0)
 	defer in.guest.end()
@@ -107,8 +115,7 @@ func (p *policy) start(ctx context.Context) (in *instance, err error) {
 		return in, err
 	}
 	in.first = in.mem.Size()
-	in.keep()
-	return in, nil
+	return in, in.keep()
 }
 
 var errExits = errors.New("it exits while it starts; a policy stays and waits for calls")
@@ -283,6 +290,7 @@ const pageSize = 65536
 func (in *instance) close() {
 	// Closing a module that is closed already is no error; there is no other.
 	_ = in.mod.Close(context.Background())
+	in.memory.free()
 	in.policy.engine.instances.Add(-1)
 }
 

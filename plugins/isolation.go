@@ -50,29 +50,36 @@ func checkIsolation(i Isolation, m *wasmbin.Module) error {
 
 // image is what an instance was after configure.
 type image struct {
-	memory    []byte
+	picture   *picture
+	laid      bool // the instance's memory is laid on picture
 	globals   []api.MutableGlobal
 	values    []uint64
 	monotonic int64
 }
 
-// pageOf is how much memory is compared, and copied, at a time: most of a
-// guest's memory is not touched by a call.
+// pageOf is how much memory is compared, and copied, at a time where the platform
+// does not say what was written to.
 const pageOf = 4096
 
 // keep takes the image, if the policy's isolation needs one. Instances of a
-// policy start alike, so most of them share the first one's memory.
-func (in *instance) keep() {
+// policy start alike, so most of them share the first one's picture.
+func (in *instance) keep() error {
 	p := in.policy
 	if p.limits.Isolation != IsolationReset {
-		return
+		return nil
 	}
 	now, _ := in.mem.Read(0, in.mem.Size())
-	if first := p.image.Load(); first != nil && bytes.Equal(*first, now) {
-		in.image.memory = *first
+	if p.picture == nil {
+		p.picture = newPicture(now)
+	}
+	if bytes.Equal(p.picture.bytes, now) {
+		in.image.picture = p.picture
+		var err error
+		if in.image.laid, err = in.memory.lay(p.picture); err != nil {
+			return err
+		}
 	} else {
-		in.image.memory = bytes.Clone(now)
-		p.image.CompareAndSwap(nil, &in.image.memory)
+		in.image.picture = &picture{bytes: bytes.Clone(now)}
 	}
 	for _, name := range p.globals {
 		g := in.mod.ExportedGlobal(name).(api.MutableGlobal)
@@ -80,27 +87,41 @@ func (in *instance) keep() {
 		in.image.values = append(in.image.values, g.Get())
 	}
 	in.image.monotonic = in.guest.monotonic
+	return nil
 }
 
 // restore puts the image back, if there is one. It reports false if that cannot
-// be done: memory has grown, and an engine cannot make it smaller.
+// be done, above all because memory has grown, which no engine makes smaller.
 func (in *instance) restore() bool {
-	was := in.image.memory
 	if in.policy.limits.Isolation != IsolationReset {
 		return true
 	}
+	was := in.image.picture.bytes
 	now, ok := in.mem.Read(0, in.mem.Size())
 	if !ok || len(now) != len(was) {
 		return false
 	}
-	for at := 0; at < len(was); at += pageOf {
-		if a, b := now[at:at+pageOf], was[at:at+pageOf]; !bytes.Equal(a, b) {
-			copy(a, b)
+	if in.image.laid {
+		if err := in.memory.undo(in.image.picture); err != nil {
+			in.policy.log.Error("an instance's memory cannot be put back", "err", err)
+			return false
 		}
+	} else {
+		compareBack(now, was)
 	}
 	for i, g := range in.image.globals {
 		g.Set(in.image.values[i])
 	}
 	in.guest.monotonic = in.image.monotonic
 	return true
+}
+
+// compareBack makes now the same as was, which is as long, and writes only
+// where they differ.
+func compareBack(now, was []byte) {
+	for at := 0; at < len(was); at += pageOf {
+		if a, b := now[at:at+pageOf], was[at:at+pageOf]; !bytes.Equal(a, b) {
+			copy(a, b)
+		}
+	}
 }

@@ -35,8 +35,9 @@ type policy struct {
 	config   wazero.ModuleConfig
 	globals  []string // exports that hold what a guest remembers beside memory
 
-	// image is the memory that instances share where isolation is reset.
-	image atomic.Pointer[[]byte]
+	// picture is the memory that instances share where isolation is reset. The
+	// first instance sets it, which is made before there can be others.
+	picture *picture
 
 	pool    pool
 	breaker breaker
@@ -66,6 +67,7 @@ func (p *policy) close() {
 	if p.runtime != nil {
 		_ = p.runtime.Close(ctx)
 	}
+	p.picture.free()
 	p.engine.policies.Add(-1)
 }
 
