@@ -5,23 +5,29 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
 )
 
 // seedModules adds the real modules and the golden ones, and small modules that
-// use what those do not. The Go guest is too large to mutate, and is read only
-// where no fuzzing goes on.
+// use what those do not. Go's are too large to mutate, and are read only where
+// no fuzzing goes on.
 func seedModules(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*.wasm")
 	golden, _ := filepath.Glob("testdata/golden/*.wasm")
-	if len(files) < 5 || len(golden) < 5 {
-		f.Fatalf("%d guests, %d golden modules", len(files), len(golden))
+	policies, _ := filepath.Glob("../../testdata/guests/*.wasm")
+	if len(files) < 5 || len(golden) < 5 || len(policies) < 3 {
+		f.Fatalf("%d guests, %d golden modules, %d policies", len(files), len(golden), len(policies))
 	}
-	files = append(files, golden...)
-	if fuzzing := flag.Lookup("test.fuzz"); goGuest.path != "" && (fuzzing == nil || fuzzing.Value.String() == "") {
-		files = append(files, goGuest.path)
+	files = slices.Concat(files, golden, policies)
+	if fuzzing := flag.Lookup("test.fuzz"); fuzzing == nil || fuzzing.Value.String() == "" {
+		shipped, _ := filepath.Glob("../../../policies/*/*.wasm")
+		files = append(files, shipped...)
+		if goGuest.path != "" {
+			files = append(files, goGuest.path)
+		}
 	}
 	for _, path := range files {
 		b, err := os.ReadFile(path)
