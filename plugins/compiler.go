@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -84,6 +85,9 @@ func (c *compiler) compile(ctx context.Context, r wazero.Runtime, module []byte,
 		compiled, err := r.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), module)
 		if err != nil && ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if err != nil && strings.Contains(err.Error(), "compilationcache: ") {
+			return nil, fmt.Errorf("the cache of compiled modules is damaged; empty it: %w", err)
 		}
 		return compiled, invalid(err)
 	}
