@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -143,7 +144,7 @@ func (d *demo) start(ctx context.Context) (stop func() error, err error) {
 		return nil, errors.Join(err, ln.Close())
 	}
 	fmt.Fprintf(d.w, "Starting a resident server in %s: compiling three policies, two of them written in Go.\n", d.dir)
-	s, err := openSystem(ctx, cfg, ln, newLogger(cfg.Log, d.w))
+	s, err := openSystem(ctx, cfg, ln, time.Now, newLogger(cfg.Log, d.w))
 	if err != nil {
 		return nil, err
 	}

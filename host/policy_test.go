@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/peer"
@@ -45,7 +46,7 @@ func (s *starter) start() (revision, fallback string, err error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	sys, err := openSystem(context.Background(), cfg, nil, slog.New(slog.NewTextHandler(s.log, nil)))
+	sys, err := openSystem(context.Background(), cfg, nil, time.Now, slog.New(slog.NewTextHandler(s.log, nil)))
 	if err != nil {
 		return "", "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -99,7 +100,7 @@ func withRooms(cmd *cobra.Command, path string, do func(context.Context, *reside
 		if err != nil {
 			return err
 		}
-		rooms, err := newLocal(cfg, st, func() *serverkey.Keyset { return keys }, newLogger(cfg.Log, cmd.ErrOrStderr()))
+		rooms, err := newLocal(cfg, st, func() *serverkey.Keyset { return keys }, time.Now, newLogger(cfg.Log, cmd.ErrOrStderr()))
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +40,7 @@ Exit codes: 0 stopped by a signal, 1 anything else.`,
 			return err
 		}
 		log := newLogger(cfg.Log, cmd.ErrOrStderr())
-		s, err := openSystem(cmd.Context(), cfg, nil, log)
+		s, err := openSystem(cmd.Context(), cfg, nil, time.Now, log)
 		if err != nil {
 			return err
 		}

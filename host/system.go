@@ -40,6 +40,7 @@ const storeFile = "knockgate.db"
 type system struct {
 	cfg       *config.Config
 	log       *slog.Logger
+	now       func() time.Time
 	listener  net.Listener
 	kv        *policykv.KV
 	lists     *policylist.Lists
@@ -70,9 +71,10 @@ type system struct {
 // policies, then what the state folder holds. On failure it takes down what it
 // made, and removes the folder if that is new.
 //
-// listener is where to listen; nil: where the configuration says.
-func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, log *slog.Logger) (_ *system, err error) {
-	s := &system{cfg: cfg, log: log, listener: listener}
+// listener is where to listen; nil: where the configuration says. now is the
+// clock of everything that peers can see; certificates go by the real time.
+func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, now func() time.Time, log *slog.Logger) (_ *system, err error) {
+	s := &system{cfg: cfg, log: log, listener: listener, now: now}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -193,7 +195,7 @@ func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error
 		return cert, err
 	}
 	s.note(errors.Is(statErr, os.ErrNotExist), "store")
-	return cert, s.kv.Open(ctx, s.store, time.Now().UnixMilli(), s.log)
+	return cert, s.kv.Open(ctx, s.store, s.now().UnixMilli(), s.log)
 }
 
 func (s *system) note(made bool, what string) {
@@ -204,7 +206,7 @@ func (s *system) note(made bool, what string) {
 
 // openRooms makes the configured rooms that are not there.
 func (s *system) openRooms(ctx context.Context) (err error) {
-	if s.rooms, err = newLocal(s.cfg, s.store, s.keys.Keys, s.log); err != nil {
+	if s.rooms, err = newLocal(s.cfg, s.store, s.keys.Keys, s.now, s.log); err != nil {
 		return err
 	}
 	there, err := s.rooms.Rooms(ctx)
@@ -242,9 +244,9 @@ func byAlias(rooms []resident.Summary, alias string) (resident.Summary, bool) {
 }
 
 // newLocal returns the rooms of a store.
-func newLocal(cfg *config.Config, st *store.Store, keys func() *serverkey.Keyset, log *slog.Logger) (*resident.Local, error) {
+func newLocal(cfg *config.Config, st *store.Store, keys func() *serverkey.Keyset, now func() time.Time, log *slog.Logger) (*resident.Local, error) {
 	return resident.NewLocal(resident.Options{
-		Store: st, Server: cfg.ServerName, Now: time.Now, Log: log,
+		Store: st, Server: cfg.ServerName, Now: now, Log: log,
 		Signer: func() pdu.Signer { return keys().Key },
 		Answer: resident.Format(cfg.Federation.KnockRoomState),
 	})
@@ -252,10 +254,10 @@ func newLocal(cfg *config.Config, st *store.Store, keys func() *serverkey.Keyset
 
 func (s *system) openGateway(cert tls.Certificate) {
 	fed := s.cfg.Federation
-	s.client = discovery.NewClient(discovery.Options{AllowPrivate: fed.AllowPrivate, LoopbackSelfSigned: fed.LoopbackSelfSigned})
+	s.client = discovery.NewClient(discovery.Options{AllowPrivate: fed.AllowPrivate, LoopbackSelfSigned: fed.LoopbackSelfSigned, Now: s.now})
 	s.ring = serverkey.NewRing(serverkey.RingOptions{
 		Fetch: s.client, Cache: s.store, Own: s.cfg.ServerName, OwnKeys: s.keys.Keys,
-		Pinned: pinnedKeys(fed), Notaries: notaries(fed), Now: time.Now, Log: s.log,
+		Pinned: pinnedKeys(fed), Notaries: notaries(fed), Now: s.now, Log: s.log,
 	})
 	s.recorder = decisionlog.New(s.store, s.log, s.cfg.Decisions.KeepFacts)
 	handler := gateway.New(gateway.Options{
@@ -267,9 +269,9 @@ func (s *system) openGateway(cert tls.Certificate) {
 		Policies:    decider{s.gate},
 		Recorder:    s.recorder,
 		Origins:     gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
-		KeyDocument: serverkey.NewPublisher(s.cfg.ServerName, s.keys.Keys, keyLifetime, time.Now).Body,
+		KeyDocument: serverkey.NewPublisher(s.cfg.ServerName, s.keys.Keys, keyLifetime, s.now).Body,
 		Version:     version(),
-		Now:         time.Now,
+		Now:         s.now,
 		Log:         s.log,
 	})
 	s.server = &http.Server{

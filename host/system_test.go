@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,16 @@ type world struct {
 	name   matrix.ServerName
 	log    *logBuffer
 	client *discovery.Client
+	clock  *clock
 }
+
+// clock is the real time, moved ahead by what a test says.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// Advance moves the clock ahead.
+func (c *clock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // newWorld starts a resident server. extra is appended to its configuration,
 // modules maps file names in its policies folder to modules.
@@ -60,7 +70,7 @@ func startWorld(t testing.TB, rest string, modules map[string][]byte) *world {
 			t.Fatal(err)
 		}
 	}
-	w := &world{t: t, dir: dir, log: &logBuffer{}}
+	w := &world{t: t, dir: dir, log: &logBuffer{}, clock: &clock{}}
 	w.start(func(address string) string {
 		return fmt.Sprintf("server_name = %q\n[listen]\nfederation = %q\n", address, address) + rest
 	})
@@ -96,7 +106,7 @@ func (w *world) start(text func(address string) string) {
 		w.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.system, err = openSystem(context.Background(), cfg, ln, log)
+	w.system, err = openSystem(context.Background(), cfg, ln, w.clock.Now, log)
 	if err != nil {
 		w.t.Fatal(err)
 	}
