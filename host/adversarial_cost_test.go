@@ -76,7 +76,7 @@ func TestHostileCosts(t *testing.T) {
 				}
 				return 0, int64(len(b.body))
 			}
-		}, cost{16 * mib, 0, 128 * kib}})
+		}, cost{6 * mib, 0, 128 * kib}})
 	}
 	attacks = append(attacks, []attack{
 		{"a body of 1 GB", func(t *testing.T) func() (int64, int64) {

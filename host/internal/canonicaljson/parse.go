@@ -2,6 +2,7 @@ package canonicaljson
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -97,6 +98,9 @@ func (p *parser) value() (opened bool, err error) {
 	if len(d.nodes) == p.lim.MaxNodes {
 		return false, p.strict(p.at, "too many values")
 	}
+	if len(d.nodes) == cap(d.nodes) && len(d.nodes) >= wide {
+		p.widen()
+	}
 	index := int32(len(d.nodes))
 	n := node{text: int32(len(d.text)), member: none, child: none, next: none, last: index + 1}
 	if len(d.open) > 0 {
@@ -144,6 +148,17 @@ func (p *parser) value() (opened bool, err error) {
 		p.at++
 	}
 	return opened, nil
+}
+
+// wide is more values than an event has, but for one that is made to be wide.
+const wide = 1024
+
+// widen makes room for as many nodes as the rest of the input can hold, where
+// there are unusually many: append would copy them again and again. But for the
+// open containers, each takes two bytes or more.
+func (p *parser) widen() {
+	d := p.d
+	d.nodes = slices.Grow(d.nodes, min((len(p.src)-p.at)/2+1, p.lim.MaxNodes-len(d.nodes)))
 }
 
 // close ends the innermost container.
