@@ -1,26 +1,19 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/knockgate/knockgate/host/internal/canonicaljson"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/pdu"
 	"github.com/knockgate/knockgate/host/internal/peer"
-	"github.com/knockgate/knockgate/host/internal/serverkey"
 	"github.com/knockgate/knockgate/host/internal/store"
 	"github.com/knockgate/knockgate/host/internal/xmatrix"
 )
@@ -131,149 +124,6 @@ func (s *scene) signature(p *peer.Peer, method, target string, content []byte) s
 		target: target, origin: string(p.Name()), key: string(p.Key().KeyID()), destination: string(s.w.name),
 		sig: base64.RawStdEncoding.EncodeToString(p.Key().Sign(message)),
 	}
-}
-
-// rawRequest is the bytes of a request. A body gets its Content-Length.
-func rawRequest(method, target string, host matrix.ServerName, lines []string, body string) string {
-	head := method + " " + target + " HTTP/1.1\r\nHost: " + string(host) + "\r\n"
-	if body != "" {
-		lines = append(lines, fmt.Sprintf("Content-Length: %d", len(body)))
-	}
-	for _, line := range lines {
-		head += line + "\r\n"
-	}
-	return head + "\r\n" + body
-}
-
-// raw sends bytes as they are, and takes the first answer.
-func (s *scene) raw(request string) exchange {
-	return exchange{w: s.w, do: func(t *testing.T) *peer.Exchange {
-		c := dialRaw(t, s.w)
-		c.write(t, request)
-		return c.answer(t)
-	}}
-}
-
-// rawConn is a TLS connection that a test writes to by hand.
-type rawConn struct {
-	*tls.Conn
-	in *bufio.Reader
-}
-
-func dialRaw(t *testing.T, w *world) *rawConn {
-	t.Helper()
-	// Whose certificate it is plays no part: it is our own listener.
-	c, err := tls.Dial("tcp", string(w.address()), &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return &rawConn{c, bufio.NewReader(c)}
-}
-
-func (c *rawConn) write(t *testing.T, s string) {
-	t.Helper()
-	if _, err := io.WriteString(c, s); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// answer reads the next answer, which may be a 100.
-func (c *rawConn) answer(t *testing.T) *peer.Exchange {
-	t.Helper()
-	res, err := http.ReadResponse(c.in, nil)
-	if err != nil {
-		t.Fatalf("no answer: %v", err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &peer.Exchange{Status: res.StatusCode, Header: res.Header, Body: body}
-}
-
-// named starts a homeserver of any name, whose keys the server has in its
-// cache, so that the name need not be one that DNS knows.
-func (w *world) named(t *testing.T, name matrix.ServerName) *peer.Peer {
-	t.Helper()
-	p, err := peer.Start(peer.Options{Listen: "127.0.0.1:0", Name: name, Client: w.client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	body := serverkey.AppendDocument(nil, name, p.Key(), nil, w.clock.Now().Add(24*time.Hour))
-	if err := w.store.SaveKeys(t.Context(), name, body, w.clock.Now()); err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// keyServer is a homeserver whose key listener does what a test says.
-type keyServer struct {
-	*peer.Peer
-	// asked counts the requests for its keys, sent the bytes that its side of
-	// the connections could get rid of.
-	asked, sent atomic.Int64
-	// waiting counts those who wait for an answer that needs its keys.
-	waiting atomic.Int64
-}
-
-// countingListener counts what is written to its connections, which keep
-// little that was not read yet.
-type countingListener struct {
-	net.Listener
-	sent *atomic.Int64
-}
-
-type countingConn struct {
-	net.Conn
-	sent *atomic.Int64
-}
-
-func (l countingListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.(*net.TCPConn).SetWriteBuffer(16 << 10); err != nil {
-		return nil, err
-	}
-	return countingConn{c, l.sent}, nil
-}
-
-func (c countingConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	c.sent.Add(int64(n))
-	return n, err
-}
-
-// keyServer starts one. serve answers each request for its keys.
-func (w *world) keyServer(t testing.TB, serve func(k *keyServer, w http.ResponseWriter, r *http.Request)) *keyServer {
-	t.Helper()
-	k := new(keyServer)
-	ts := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		k.asked.Add(1)
-		serve(k, rw, r)
-	}))
-	ts.Listener = countingListener{ts.Listener, &k.sent}
-	var err error
-	k.Peer, err = peer.Start(peer.Options{Listen: "127.0.0.1:0", Name: matrix.ServerName(ts.Listener.Addr().String()), Client: w.client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ts.StartTLS()
-	t.Cleanup(func() {
-		ts.CloseClientConnections()
-		ts.Close()
-		k.Close()
-	})
-	return k
-}
-
-// document serves the keys of k as valid until then, beside old ones.
-func (k *keyServer) document(w http.ResponseWriter, until time.Time, old ...serverkey.OldKey) {
-	_, _ = w.Write(serverkey.AppendDocument(nil, k.Name(), k.Key(), old, until))
 }
 
 // join makes a user of a peer a member of a room that nobody asked for yet, as
