@@ -171,6 +171,8 @@ func keyCases(s *scene) []adversarial {
 			}
 			return e
 		}, 401, "M_UNAUTHORIZED", nothing},
+		{"20 a notary server that swaps keys", notaryOfDead(true), 401, "M_UNAUTHORIZED", nothing},
+		{"20 a notary server that does not", notaryOfDead(false), 200, "", decision},
 		{"21 a flood of unknown key IDs: one fetch", func(t *testing.T) exchange {
 			k := s.w.keyServer(t, func(k *keyServer, w http.ResponseWriter, _ *http.Request) { k.document(w, time.Now().Add(time.Hour)) })
 			ask := func(t *testing.T, i int) *peer.Exchange {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -94,4 +95,41 @@ func (w *world) keyServer(t testing.TB, serve func(k *keyServer, w http.Response
 // document serves the keys of k as valid until then, beside old ones.
 func (k *keyServer) document(w http.ResponseWriter, until time.Time, old ...serverkey.OldKey) {
 	_, _ = w.Write(serverkey.AppendDocument(nil, k.Name(), k.Key(), old, until))
+}
+
+// notaryOfDead is a server that is gone, whose keys a notary server hands out,
+// signed by itself as it should be; swapped: with another key under the same ID,
+// which the request is signed with.
+func notaryOfDead(swapped bool) asked {
+	return func(t *testing.T) exchange {
+		notaryKey := serverkey.NewSigningKey("ed25519:auto", [32]byte{9})
+		var origin *peer.Peer
+		var document []byte
+		notary := tlsServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/_matrix/key/v2/query" {
+				http.NotFound(w, r)
+				return
+			}
+			fmt.Fprintf(w, `{"server_keys":[%s]}`, document)
+		})
+		w := newWorld(t, fmt.Sprintf("[[federation.notary]]\nserver = %q\nkeys = { \"ed25519:auto\" = %q }\n", notary, notaryKey.Public())+allowAll, nil)
+		room := w.room("11", "knock")
+		origin = w.deadPeer()
+		key := origin.Key()
+		document = serverkey.AppendDocument(nil, origin.Name(), key, nil, time.Now().Add(time.Hour))
+		if swapped {
+			key = serverkey.NewSigningKey(key.KeyID(), [32]byte{66})
+			document = edited(t, document, func(m map[string]any) {
+				m["verify_keys"].(map[string]any)[string(key.KeyID())] = map[string]any{"key": key.Public().String()}
+			})
+		}
+		document = cosign(t, document, notary, notaryKey)
+		return exchange{w: w, do: func(t *testing.T) *peer.Exchange {
+			x, err := w.askAs(t.Context(), origin, origin.Name(), room, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return x
+		}}
+	}
 }

@@ -74,7 +74,6 @@ var adversarialThemes = []struct {
 
 // adversarialElsewhere are the numbers without a case here, and why.
 var adversarialElsewhere = map[int]string{
-	20: "a notary that swaps keys: there are no notary servers to ask yet",
 	87: "an upstream that is down: it is the gateway's, which is not built yet",
 	88: "an upstream's huge reply: it is the gateway's, which is not built yet",
 }

@@ -32,7 +32,7 @@ var complementElsewhere = map[string]string{
 	"TestKnocking/with a user of the resident server":                                                   "the user's own server knocks for them by its client API; through the gateway",
 	"TestKnocking/Attempting to join a room with join rule 'knock' without an invite should fail":       "make_join and send_join are not endpoints of a resident Knockgate; through the gateway",
 	"TestKnocking/Users in the room see a user's membership update when they knock/over federation":     "rooms here have no other servers to tell; through the gateway",
-	"TestKnocking/A user that has knocked on a local room can rescind their knock and then knock again": "the original asks for it of local users only, by the client API; make_leave is not here yet",
+	"TestKnocking/A user that has knocked on a local room can rescind their knock and then knock again": "the original asks for it of local users only, by the client API; TestRetractEveryRoomVersion asks it over federation",
 	"TestKnockRoomsInPublicRoomsDirectory":                                                              "the room directory is the client API's; through the gateway",
 	"TestKnockRoomsInPublicRoomsDirectoryInMSC3787Room":                                                 "the room directory is the client API's; through the gateway",
 	"Rejects make_knock during partial join":                                                            "no room here is ever joined from another server, so none is in part; through the gateway",
