@@ -29,7 +29,11 @@ type Config struct {
 	Listen     Listen
 	Federation Federation
 	Log        Log
-	// Rooms are made at a start that finds no room with their alias.
+	// Upstream is the homeserver that this server stands before; nil: there is
+	// none, and this server keeps rooms itself.
+	Upstream *Upstream
+	// Rooms are made at a start that finds no room with their alias. None with
+	// an Upstream.
 	Rooms    []Room
 	Policies Policies
 	// Lists are the lists that policies with the grant "lists" may ask.

@@ -2,11 +2,14 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -131,6 +134,90 @@ func TestServerKeys(t *testing.T) {
 	}
 }
 
+const upstreamURL = "[upstream]\nurl = \"http://127.0.0.1:8008\"\n"
+
+// TestUpstream: the defaults, and every key. The admin API is where upstream is
+// unless it is said to be elsewhere.
+func TestUpstream(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"ca.pem", "token"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	here := func(address string) *url.URL { return &url.URL{Scheme: "http", Host: address} }
+	tests := []struct {
+		name, text string
+		want       *Upstream
+	}{
+		{"none", "", nil},
+		{"defaults", upstreamURL, &Upstream{URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute}},
+		{
+			"all", "[upstream]\nurl = \"https://hs.example\"\nca_file = \"ca.pem\"\nconnect_timeout = \"1s\"\nanswer_timeout = \"2m\"\n" +
+				"trusted_proxies = [\"127.0.0.0/8\", \"::1/128\"]\n[upstream.admin]\nurl = \"http://10.0.0.1:8008\"\ntoken_file = \"token\"\nmax_age = \"500ms\"\n",
+			&Upstream{
+				URL: &url.URL{Scheme: "https", Host: "hs.example"}, CAFile: filepath.Join(dir, "ca.pem"),
+				ConnectTimeout: time.Second, AnswerTimeout: 2 * time.Minute,
+				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+				Admin:          &UpstreamAdmin{URL: here("10.0.0.1:8008"), TokenFile: filepath.Join(dir, "token"), MaxAge: 500 * time.Millisecond},
+			},
+		},
+		{
+			"admin where upstream is", upstreamURL + "[upstream.admin]\ntoken_file = \"token\"\n",
+			&Upstream{
+				URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute,
+				Admin: &UpstreamAdmin{URL: here("127.0.0.1:8008"), TokenFile: filepath.Join(dir, "token"), MaxAge: 5 * time.Second},
+			},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Parse(least+tt.text, filepath.Join(dir, "config.toml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, c.Upstream, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestSampleUpstream: what the sample has of gateway mode as comments loads as it
+// stands there, in place of the room.
+func TestSampleUpstream(t *testing.T) {
+	text, err := os.ReadFile("../../../config.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	_, section, ok := strings.Cut(string(text), "# [upstream]\n")
+	section, _, end := strings.Cut(section, "\n\n")
+	if !ok || !end {
+		t.Fatal("config.toml has no commented [upstream] with an empty line after it")
+	}
+	keys := regexp.MustCompile(`(?m)^# ([a-z_]+ = .*|\[upstream\.admin\])$`).FindAllStringSubmatch(section, -1)
+	sample := "[upstream]\n"
+	for _, k := range keys {
+		sample += strings.ReplaceAll(k[1], "/etc/knockgate", dir) + "\n"
+	}
+	for _, name := range []string{"homeserver.pem", "admin.token"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Parse(least+sample, filepath.Join(dir, "config.toml"))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, sample)
+	}
+	if c.Upstream == nil || c.Upstream.CAFile == "" || len(c.Upstream.TrustedProxies) == 0 || c.Upstream.Admin == nil {
+		t.Errorf("the sample's [upstream] leaves out keys: %+v", c.Upstream)
+	}
+	if u := c.Upstream; u.ConnectTimeout != DefaultConnectTimeout || u.AnswerTimeout != DefaultAnswerTimeout || u.Admin.MaxAge != DefaultFactsMaxAge {
+		t.Errorf("the sample's times are not the defaults: %+v", u)
+	}
+}
+
 // TestFaults: each fault is reported with the file, the key and what would be right.
 func TestFaults(t *testing.T) {
 	tests := []struct {
@@ -160,6 +247,17 @@ func TestFaults(t *testing.T) {
 		{"unknown key of a notary", least + "[[federation.notary]]\nserver = \"b.example\"\nkey = \"x\"\n", []string{"federation.notary.key: unknown key", "known here: keys, server"}},
 		{"too many notaries", least + manyNotaries(5), []string{"federation.notary: 5", "at most 4"}},
 		{"knock_room_state", least + "[federation]\nknock_room_state = \"full\"\n", []string{"federation.knock_room_state", `"full"`, `"auto", "stripped" or "pdu"`}},
+		{"upstream without anything", least + "[upstream]\n", []string{"upstream.url: \"\"", "http://127.0.0.1:8008"}},
+		{"upstream with a path", least + "[upstream]\nurl = \"http://127.0.0.1:8008/\"\n", []string{"upstream.url", "without a path"}},
+		{"upstream with a password", least + "[upstream]\nurl = \"http://a:b@127.0.0.1:8008\"\n", []string{"upstream.url"}},
+		{"upstream of another scheme", least + "[upstream]\nurl = \"unix:/run/synapse\"\n", []string{"upstream.url"}},
+		{"upstream and rooms", least + upstreamURL + "[[room]]\nalias = \"a\"\n", []string{"room: not together with [upstream]"}},
+		{"times of upstream", least + upstreamURL + "connect_timeout = \"5\"\nanswer_timeout = \"0s\"\n", []string{`upstream.connect_timeout: "5"`, `"5s"`, `upstream.answer_timeout: "0s"`, `"1m0s"`}},
+		{"files of upstream", least + upstreamURL + "ca_file = \"ca.pem\"\n[upstream.admin]\ntoken_file = \"token\"\n", []string{"upstream.ca_file: /etc/knockgate/ca.pem", "upstream.admin.token_file: /etc/knockgate/token"}},
+		{"upstream.admin without a token", least + upstreamURL + "[upstream.admin]\n", []string{"upstream.admin.token_file: missing"}},
+		{"proxies of upstream", least + upstreamURL + "trusted_proxies = [\"127.0.0.1\"]\n", []string{"upstream.trusted_proxies", `"127.0.0.1"`}},
+		{"unknown key of upstream", least + upstreamURL + "timeout = \"5s\"\n", []string{"upstream.timeout: unknown key", "answer_timeout, ca_file"}},
+		{"unknown key of upstream.admin", least + upstreamURL + "[upstream.admin]\ntoken = \"x\"\n", []string{"upstream.admin.token: unknown key", "max_age, token_file, url"}},
 		{"log", least + "[log]\nlevel = \"loud\"\nformat = \"xml\"\n", []string{"log.level", "log.format"}},
 		{"room version", least + "[[room]]\nalias = \"a\"\nversion = \"6\"\n", []string{"room.version", "7, 8, 9, 10, 11, 12"}},
 		{"join rule of a later version", least + "[[room]]\nalias = \"a\"\nversion = \"9\"\njoin_rule = \"knock_restricted\"\n", []string{"room.join_rule"}},

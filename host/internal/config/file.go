@@ -35,7 +35,8 @@ type file struct {
 		Level  string `toml:"level"`
 		Format string `toml:"format"`
 	} `toml:"log"`
-	Rooms []struct {
+	Upstream *upstream `toml:"upstream"`
+	Rooms    []struct {
 		Alias    string `toml:"alias"`
 		Name     string `toml:"name"`
 		Version  string `toml:"version"`
@@ -121,6 +122,7 @@ func (f *file) check(faults *faults, dir string) *Config {
 	f.checkListen(c, faults, dir)
 	f.checkFederation(c, faults)
 	f.checkLog(c, faults)
+	f.checkUpstream(c, faults, dir)
 	f.checkRooms(c, faults)
 	f.checkPolicies(c, faults, dir)
 	f.checkLists(c, faults, dir)
@@ -163,14 +165,7 @@ func (f *file) checkFederation(c *Config, faults *faults) {
 	}
 	checkGlobs(faults, "federation.allow", fed.Allow)
 	checkGlobs(faults, "federation.deny", fed.Deny)
-	for _, s := range f.Federation.AllowPrivate {
-		prefix, err := netip.ParsePrefix(s)
-		if err != nil || prefix != prefix.Masked() {
-			faults.addf("federation.allow_private_addresses", "%q is not an address range such as \"10.0.0.0/8\" or \"::1/128\"", s)
-			continue
-		}
-		fed.AllowPrivate = append(fed.AllowPrivate, prefix)
-	}
+	fed.AllowPrivate = checkPrefixes(faults, "federation.allow_private_addresses", f.Federation.AllowPrivate)
 	fed.LoopbackSelfSigned = f.Federation.LoopbackSelfSigned
 	fed.Pinned = checkServerKeys(c, faults, "federation.pinned", f.Federation.Pinned)
 	fed.Notaries = checkServerKeys(c, faults, "federation.notary", f.Federation.Notaries)
@@ -257,6 +252,19 @@ func (f *faults) mustBeFile(key, path string) {
 	case !fi.Mode().IsRegular():
 		f.addf(key, "%s: not a file", path)
 	}
+}
+
+// checkPrefixes returns the address ranges that are some.
+func checkPrefixes(faults *faults, key string, ranges []string) (prefixes []netip.Prefix) {
+	for _, s := range ranges {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil || prefix != prefix.Masked() {
+			faults.addf(key, "%q is not an address range such as \"10.0.0.0/8\" or \"::1/128\"", s)
+			continue
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes
 }
 
 func checkGlobs(faults *faults, key string, globs []string) {

@@ -107,6 +107,18 @@ func Internal(cause error) *Error {
 	return &Error{Status: http.StatusInternalServerError, Code: "M_UNKNOWN", Message: "Internal server error", Cause: cause}
 }
 
+// BadGateway: the homeserver behind this one cannot be reached or answered what
+// cannot be handed on. The cause is kept for the log. 502.
+func BadGateway(cause error) *Error {
+	return &Error{Status: http.StatusBadGateway, Code: "M_UNKNOWN", Message: "The homeserver behind this gateway failed", Cause: cause}
+}
+
+// GatewayTimeout: the homeserver behind this one did not answer in time. The
+// cause is kept for the log. 504.
+func GatewayTimeout(cause error) *Error {
+	return &Error{Status: http.StatusGatewayTimeout, Code: "M_UNKNOWN", Message: "The homeserver behind this gateway did not answer in time", Cause: cause}
+}
+
 // Because returns e with the cause set.
 func (e *Error) Because(cause error) *Error {
 	e.Cause = cause
