@@ -42,6 +42,9 @@ Exit codes: 0 printed, 1 anything else.`,
 		if err != nil {
 			return err
 		}
+		if err := residentOnly(cfg); err != nil {
+			return err
+		}
 		keys, err := serverkey.LoadKeyset(cfg.StateDir)
 		if err != nil {
 			return err
@@ -74,6 +77,9 @@ Exit codes: 0 done, 1 anything else.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := config.Load(*path)
 		if err != nil {
+			return err
+		}
+		if err := residentOnly(cfg); err != nil {
 			return err
 		}
 		keys, err := serverkey.Rotate(cfg.StateDir, time.Now)

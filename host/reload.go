@@ -149,6 +149,7 @@ func needRestart(was, is *config.Config) (keys []string) {
 	compare("listen", was.Listen, is.Listen)
 	compare("federation", was.Federation, is.Federation)
 	compare("log", was.Log, is.Log)
+	compare("upstream", was.Upstream, is.Upstream)
 	compare("room", was.Rooms, is.Rooms)
 	compare("list", was.Lists, is.Lists)
 	compare("decisions", was.Decisions, is.Decisions)

@@ -96,6 +96,9 @@ func newRoomList() *cobra.Command {
 // not make a server.
 func withRooms(cmd *cobra.Command, path string, do func(context.Context, *resident.Local) error) error {
 	return withStore(cmd, path, func(cfg *config.Config, st *store.Store) error {
+		if err := residentOnly(cfg); err != nil {
+			return err
+		}
 		keys, err := serverkey.LoadKeyset(cfg.StateDir)
 		if err != nil {
 			return err
@@ -106,6 +109,14 @@ func withRooms(cmd *cobra.Command, path string, do func(context.Context, *reside
 		}
 		return do(cmd.Context(), rooms)
 	})
+}
+
+// residentOnly fails in gateway mode, where rooms and keys are the homeserver's.
+func residentOnly(cfg *config.Config) error {
+	if cfg.Upstream != nil {
+		return fmt.Errorf("%s: [upstream]: rooms and signing keys are those of the homeserver at %s; this command is for a server without [upstream]", cfg.Path, cfg.Upstream.URL)
+	}
+	return nil
 }
 
 func withStore(cmd *cobra.Command, path string, do func(*config.Config, *store.Store) error) (err error) {

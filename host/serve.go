@@ -20,10 +20,12 @@ type logWriter = io.Writer
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Answer knocks as the resident server",
+		Short: "Answer knocks, as the resident server or before a homeserver",
 		Long: `Reads the configuration, makes what is missing in the state folder (signing
 key, TLS certificate, store, the configured rooms), loads the policies and
-answers federation requests until it is interrupted.
+answers federation requests until it is interrupted. With [upstream] there is no
+signing key and no room: allowed knocks are handed to that homeserver, and all
+other requests are passed through to it.
 
 The policies are loaded again when the configuration or a module changes, and
 on SIGHUP. One that does not load leaves the running chain as it is. A start
@@ -56,7 +58,11 @@ Exit codes: 0 stopped by a signal, 1 anything else.`,
 
 // describe prints what a start did, where things are, and what to try next.
 func (s *system) describe(w io.Writer, program string) {
-	fmt.Fprintf(w, "Knockgate (%s), resident server %s\n", version(), s.cfg.ServerName)
+	what := "resident server"
+	if s.upstream != nil {
+		what = "gateway before"
+	}
+	fmt.Fprintf(w, "Knockgate (%s), %s %s\n", version(), what, s.cfg.ServerName)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -64,6 +70,9 @@ func (s *system) describe(w io.Writer, program string) {
 	row("state", "%s", s.cfg.StateDir)
 	if len(s.made) > 0 {
 		row("made", "%s", strings.Join(s.made, ", "))
+	}
+	if s.upstream != nil {
+		row("upstream", "%s", s.cfg.Upstream.URL)
 	}
 	s.describePolicies(row)
 	row("", "where all pass: %s", s.cfg.Policies.Default)

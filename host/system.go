@@ -28,6 +28,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/revisions"
 	"github.com/knockgate/knockgate/host/internal/serverkey"
 	"github.com/knockgate/knockgate/host/internal/store"
+	"github.com/knockgate/knockgate/host/internal/upstream"
 	"github.com/knockgate/knockgate/host/internal/xmatrix"
 	"github.com/knockgate/knockgate/plugins"
 )
@@ -35,7 +36,7 @@ import (
 // storeFile is what the state folder holds beside the keys and the certificate.
 const storeFile = "knockgate.db"
 
-// system is a running resident server: every component, wired. It is made by
+// system is a running server, resident or a gateway: every component, wired. It is made by
 // openSystem, run by Run and taken down by Close, and the tests use the same.
 type system struct {
 	cfg       *config.Config
@@ -47,9 +48,10 @@ type system struct {
 	engine    *plugins.Engine
 	gate      *plugins.Gate
 	revisions *revisions.Store
-	keys      *serverkey.Own
+	keys      *serverkey.Own // nil in gateway mode
 	store     *store.Store
-	rooms     *resident.Local
+	rooms     *resident.Local    // nil in gateway mode
+	upstream  *upstream.Upstream // nil in resident mode
 	client    *discovery.Client
 	ring      *serverkey.Ring
 	recorder  *decisionlog.Log
@@ -98,7 +100,12 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 		return nil, err
 	}
 	s.keep(l)
-	if err := s.openRooms(ctx); err != nil {
+	if s.cfg.Upstream != nil {
+		err = s.openUpstream()
+	} else {
+		err = s.openRooms(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.openGateway(cert)
@@ -170,15 +177,17 @@ func (s *system) warnMonitored(c *plugins.Chain) {
 	}
 }
 
-// openState opens or makes the signing key, the certificate and the store.
+// openState opens or makes the signing key, unless a homeserver has it, the
+// certificate and the store.
 func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error) {
 	dir := s.cfg.StateDir
 	var made bool
-	if s.keys, made, err = serverkey.OpenOwn(dir, s.log); err != nil {
-		return cert, err
+	if s.cfg.Upstream == nil {
+		if s.keys, made, err = serverkey.OpenOwn(dir, s.log); err != nil {
+			return cert, err
+		}
+		s.note(made, "signing key "+string(s.keys.Keys().Key.KeyID()))
 	}
-	s.note(made, "signing key "+string(s.keys.Keys().Key.KeyID()))
-
 	if s.cfg.Listen.Certificate != "" {
 		cert, err = certificate.Load(s.cfg.Listen.Certificate, s.cfg.Listen.Key)
 	} else {
@@ -255,35 +264,45 @@ func newLocal(cfg *config.Config, st *store.Store, keys func() *serverkey.Keyset
 func (s *system) openGateway(cert tls.Certificate) {
 	fed := s.cfg.Federation
 	s.client = discovery.NewClient(discovery.Options{AllowPrivate: fed.AllowPrivate, LoopbackSelfSigned: fed.LoopbackSelfSigned, Now: s.now})
-	s.ring = serverkey.NewRing(serverkey.RingOptions{
-		Fetch: s.client, Cache: s.store, Own: s.cfg.ServerName, OwnKeys: s.keys.Keys,
+	ring := serverkey.RingOptions{
+		Fetch: s.client, Cache: s.store, Own: s.cfg.ServerName,
 		Pinned: pinnedKeys(fed), Notaries: notaries(fed), Now: s.now, Log: s.log,
-	})
+	}
+	if s.keys != nil {
+		ring.OwnKeys = s.keys.Keys
+	}
+	s.ring = serverkey.NewRing(ring)
 	s.recorder = decisionlog.New(s.store, s.log, s.cfg.Decisions.KeepFacts)
-	handler := gateway.New(gateway.Options{
-		Auth:        &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
-		Events:      &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
-		Rooms:       s.rooms,
-		Templates:   s.rooms,
-		Knocks:      s.rooms,
-		Policies:    decider{s.gate},
-		Recorder:    s.recorder,
-		Origins:     gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
-		KeyDocument: serverkey.NewPublisher(s.cfg.ServerName, s.keys.Keys, keyLifetime, s.now).Body,
-		Version:     version(),
-		Now:         s.now,
-		Log:         s.log,
-	})
+	stages := gateway.Stages{
+		Auth:     &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
+		Events:   &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
+		Policies: decider{s.gate},
+		Recorder: s.recorder,
+		Origins:  gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
+		Now:      s.now,
+		Log:      s.log,
+	}
 	s.server = &http.Server{
-		Handler:           handler,
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	if s.upstream != nil {
+		// Uploads and long polls pass through and may take as long as they want.
+		s.server.Handler = s.newFront(stages)
+		return
+	}
+	s.server.ReadTimeout, s.server.WriteTimeout = 30*time.Second, 60*time.Second
+	s.server.Handler = gateway.New(gateway.Options{
+		Stages:      stages,
+		Rooms:       s.rooms,
+		Templates:   s.rooms,
+		Knocks:      s.rooms,
+		KeyDocument: serverkey.NewPublisher(s.cfg.ServerName, s.keys.Keys, keyLifetime, s.now).Body,
+		Version:     version(),
+	})
 }
 
 // keyLifetime is how long the document of our keys promises them.
@@ -327,6 +346,9 @@ func (s *system) Close() error {
 	}
 	if s.client != nil {
 		s.client.Close()
+	}
+	if s.upstream != nil {
+		s.upstream.Close()
 	}
 	// The gate waits for the policies in monitor mode, whose verdicts the store
 	// keeps.

@@ -15,6 +15,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/resident"
 	"github.com/knockgate/knockgate/host/internal/serverkey"
 	"github.com/knockgate/knockgate/host/internal/store"
+	"github.com/knockgate/knockgate/host/internal/upstream"
 	"github.com/knockgate/knockgate/plugins"
 	"github.com/knockgate/knockgate/sdk/abi"
 )
@@ -26,6 +27,8 @@ var (
 	_ gateway.Knocks    = (*resident.Local)(nil)
 	_ gateway.Policies  = decider{}
 	_ gateway.Recorder  = (*decisionlog.Log)(nil)
+	_ gateway.Upstream  = (*upstream.Upstream)(nil)
+	_ gateway.Outlines  = (*upstream.Admin)(nil)
 	_ decisionlog.Store = (*store.Store)(nil)
 	_ serverkey.Cache   = (*store.Store)(nil)
 	_ serverkey.Fetcher = (*discovery.Client)(nil)

@@ -23,7 +23,16 @@ type Request struct {
 // ForMake returns the facts of a make_knock on room. A make_knock carries no
 // reason, display name or avatar: those come with the signed event.
 func ForMake(r Request, m *knock.Make, room *knock.Room) abi.Facts {
-	f := common(r, m.User, room)
+	return forMake(r, m, room.VersionID, roomFacts(r, m.User, room))
+}
+
+// ForMakeOutline is ForMake for a room that another program keeps.
+func ForMakeOutline(r Request, m *knock.Make, room *knock.Outline) abi.Facts {
+	return forMake(r, m, room.VersionID, outlineFacts(r, room))
+}
+
+func forMake(r Request, m *knock.Make, version string, room abi.RoomFacts) abi.Facts {
+	f := common(r, m.User, m.Room, version, room)
 	f.Phase = abi.MakeKnock
 	f.SupportedVersions = m.Versions
 	return f
@@ -33,7 +42,16 @@ func ForMake(r Request, m *knock.Make, room *knock.Room) abi.Facts {
 // Where ev's content hash did not match, ev is redacted and what the knocker
 // claims of themself is absent.
 func ForSend(r Request, ev *pdu.Event, room *knock.Room) abi.Facts {
-	f := common(r, ev.Sender(), room)
+	return forSend(r, ev, room.VersionID, roomFacts(r, ev.Sender(), room))
+}
+
+// ForSendOutline is ForSend for a room that another program keeps.
+func ForSendOutline(r Request, ev *pdu.Event, room *knock.Outline) abi.Facts {
+	return forSend(r, ev, room.VersionID, outlineFacts(r, room))
+}
+
+func forSend(r Request, ev *pdu.Event, version string, room abi.RoomFacts) abi.Facts {
+	f := common(r, ev.Sender(), ev.RoomID(), version, room)
 	f.Phase = abi.SendKnock
 	content := ev.Content()
 	f.Reason = text(content.Get("reason"))
@@ -44,17 +62,17 @@ func ForSend(r Request, ev *pdu.Event, room *knock.Room) abi.Facts {
 	return f
 }
 
-func common(r Request, user matrix.UserID, room *knock.Room) abi.Facts {
+func common(r Request, user matrix.UserID, room matrix.RoomID, version string, facts abi.RoomFacts) abi.Facts {
 	return abi.Facts{
-		RoomID:        string(room.ID),
-		RoomVersion:   room.VersionID,
+		RoomID:        string(room),
+		RoomVersion:   version,
 		UserID:        string(user),
 		UserLocalpart: user.Localpart(),
 		UserServer:    user.Server().Host(),
 		Origin:        string(r.Origin),
 		RequestID:     r.ID,
 		NowMS:         r.At.UnixMilli(),
-		Room:          roomFacts(r, user, room),
+		Room:          facts,
 	}
 }
 
@@ -75,6 +93,29 @@ func roomFacts(r Request, user matrix.UserID, room *knock.Room) abi.RoomFacts {
 	return f
 }
 
+func outlineFacts(r Request, room *knock.Outline) abi.RoomFacts {
+	if !room.Known {
+		return abi.RoomFacts{}
+	}
+	f := abi.RoomFacts{
+		Known:     true,
+		JoinRule:  some(room.JoinRule),
+		Name:      some(room.Name),
+		Alias:     some(room.Alias),
+		Topic:     some(room.Topic),
+		Encrypted: room.Encrypted,
+		Members:   room.Joined,
+		AgeMS:     max(0, r.At.Sub(room.At).Milliseconds()),
+	}
+	if room.Membership != "" {
+		f.UserMembership = abi.Some(room.Membership)
+	}
+	return f
+}
+
+// some returns s, cut; absent if it is empty.
+func some(s string) abi.Text { return cut(abi.Text{Value: s, Present: s != ""}) }
+
 // maxRoomText is the most of a room's name, alias or topic that is told, in
 // bytes. Beside the largest event, more would not fit a request frame.
 const maxRoomText = 2048
@@ -85,7 +126,11 @@ func field(ev *pdu.Event, key string) abi.Text {
 	if ev == nil {
 		return abi.Text{}
 	}
-	t := text(ev.Content().Get(key))
+	return cut(text(ev.Content().Get(key)))
+}
+
+// cut cuts t to maxRoomText.
+func cut(t abi.Text) abi.Text {
 	if len(t.Value) > maxRoomText {
 		end := maxRoomText
 		for !utf8.RuneStart(t.Value[end]) {

@@ -42,7 +42,7 @@ func or(s, otherwise string) string {
 
 // wire returns err as the peer gets it. What is no wire error is our own
 // fault: the log gets it, the peer only hears M_UNKNOWN.
-func (g *Gateway) wire(r *http.Request, err error) *matrix.Error {
+func (s *Stages) wire(r *http.Request, err error) *matrix.Error {
 	var e *matrix.Error
 	if !errors.As(err, &e) {
 		e = matrix.Internal(err)
@@ -50,9 +50,11 @@ func (g *Gateway) wire(r *http.Request, err error) *matrix.Error {
 	switch {
 	case e.Status < http.StatusInternalServerError:
 	case r.Context().Err() != nil:
-		g.Log.LogAttrs(r.Context(), slog.LevelDebug, "the peer left", slog.String("path", r.URL.Path), slog.Any("err", e))
+		s.Log.LogAttrs(r.Context(), slog.LevelDebug, "the peer left", slog.String("path", r.URL.Path), slog.Any("err", e))
+	case e.Status != http.StatusInternalServerError:
+		s.Log.LogAttrs(r.Context(), slog.LevelError, "upstream failed", slog.String("path", r.URL.Path), slog.Any("err", e))
 	default:
-		g.Log.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", r.URL.Path), slog.Any("err", e))
+		s.Log.LogAttrs(r.Context(), slog.LevelError, "internal error", slog.String("path", r.URL.Path), slog.Any("err", e))
 	}
 	return e
 }

@@ -71,26 +71,32 @@ type Recorder interface {
 	Record(r *decisionlog.Record)
 }
 
-// Options is what a gateway is made of. All fields are required.
-type Options struct {
-	Auth      *xmatrix.Authenticator
-	Events    *knock.Checker
-	Rooms     Rooms
-	Templates Templates
-	Knocks    Knocks
-	Policies  Policies
-	Recorder  Recorder
+// Stages is what a knock goes through in either mode. All fields are required.
+type Stages struct {
+	Auth     *xmatrix.Authenticator
+	Events   *knock.Checker
+	Policies Policies
+	Recorder Recorder
 	// Origins says who may ask, and how often.
 	Origins *Origins
-	// KeyDocument returns the body of /_matrix/key/v2/server.
-	KeyDocument func() []byte
-	// Version is what /_matrix/federation/v1/version says of this program.
-	Version string
 	Now     func() time.Time
 	Log     *slog.Logger
 }
 
-// Gateway is the federation listener's handler.
+// Options is what a gateway is made of. All fields are required.
+type Options struct {
+	Stages
+	Rooms     Rooms
+	Templates Templates
+	Knocks    Knocks
+	// KeyDocument returns the body of /_matrix/key/v2/server.
+	KeyDocument func() []byte
+	// Version is what /_matrix/federation/v1/version says of this program.
+	Version string
+}
+
+// Gateway is the federation listener's handler of a server that keeps its rooms
+// itself.
 type Gateway struct {
 	Options
 	router *mux.Router

@@ -50,9 +50,7 @@ func (g *Gateway) handle(e *endpoint) http.Handler {
 		defer q.answered(w)
 		body, err := g.serve(r, q)
 		if err != nil {
-			wire := g.wire(r, err)
-			g.logRefusal(r, q, wire)
-			writeError(w, wire)
+			g.refuse(w, r, q, err)
 			return
 		}
 		writeJSON(w, http.StatusOK, body)
@@ -62,25 +60,40 @@ func (g *Gateway) handle(e *endpoint) http.Handler {
 // serve takes a request through the stages that all endpoints share, and then
 // through its own.
 func (g *Gateway) serve(r *http.Request, q *request) ([]byte, error) {
-	ctx := r.Context()
-	credentials, err := g.Auth.Parse(r.Header)
-	if err != nil {
+	if err := g.admit(r, q); err != nil {
 		return nil, err
+	}
+	return q.answer(g, r.Context(), r, q)
+}
+
+// admit reads the body of a PUT, finds out who sent the request and whether they
+// may.
+func (s *Stages) admit(r *http.Request, q *request) error {
+	credentials, err := s.Auth.Parse(r.Header)
+	if err != nil {
+		return err
 	}
 	var content []byte
 	if q.method == http.MethodPut {
 		if content, err = q.readBody(r); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if q.Origin, err = g.Auth.Check(ctx, credentials, r.Method, r.RequestURI, content); err != nil {
-		return nil, err
+	if q.Origin, err = s.Auth.Check(r.Context(), credentials, r.Method, r.RequestURI, content); err != nil {
+		return err
 	}
-	if err := g.Origins.Admit(q.Origin, q.At); err != nil {
-		return nil, err
+	if err := s.Origins.Admit(q.Origin, q.At); err != nil {
+		return err
 	}
 	q.stage(&q.record.Took.Auth)
-	return q.answer(g, ctx, r, q)
+	return nil
+}
+
+// refuse answers with what err is to the peer, and logs it.
+func (s *Stages) refuse(w http.ResponseWriter, r *http.Request, q *request, err error) {
+	wire := s.wire(r, err)
+	s.logRefusal(r, q, wire)
+	writeError(w, wire)
 }
 
 // make answers a make_knock.
@@ -192,11 +205,8 @@ func (g *Gateway) room(ctx context.Context, q *request, id matrix.RoomID) (*knoc
 // decide asks the policies. It returns nil for allow, and else the refusal,
 // already recorded.
 func (g *Gateway) decide(ctx context.Context, q *request, f *abi.Facts) error {
-	d := &q.decision
-	g.Policies.Decide(ctx, f, d)
-	q.stage(&q.record.Took.Policies)
-	q.record.Asked(f)
-	refusal := answer(d, f.RoomVersion)
+	g.ask(ctx, q, f)
+	refusal := answer(&q.decision, f.RoomVersion)
 	if refusal == nil {
 		return nil
 	}
@@ -204,20 +214,32 @@ func (g *Gateway) decide(ctx context.Context, q *request, f *abi.Facts) error {
 	return refusal
 }
 
+// ask has the policies fill q's decision.
+func (s *Stages) ask(ctx context.Context, q *request, f *abi.Facts) {
+	s.Policies.Decide(ctx, f, &q.decision)
+	q.stage(&q.record.Took.Policies)
+	q.record.Asked(f)
+}
+
 // finish records the decision with what became of it.
-func (g *Gateway) finish(q *request, err error) {
+func (s *Stages) finish(q *request, err error) {
+	var wire *matrix.Error
+	if errors.As(err, &wire) {
+		s.close(q, wire.Status, wire.Code)
+	} else if err != nil {
+		s.close(q, http.StatusInternalServerError, "M_UNKNOWN")
+	} else {
+		s.close(q, http.StatusOK, "")
+	}
+}
+
+// close records the decision with the answer to the peer.
+func (s *Stages) close(q *request, status int, errcode string) {
 	q.stage(&q.record.Took.Act)
 	q.record.Took.Total = time.Since(q.At)
 	q.record.Decided(&q.decision)
-	var wire *matrix.Error
-	if errors.As(err, &wire) {
-		q.record.Status, q.record.Errcode = wire.Status, wire.Code
-	} else if err != nil {
-		q.record.Status, q.record.Errcode = http.StatusInternalServerError, "M_UNKNOWN"
-	} else {
-		q.record.Status = http.StatusOK
-	}
-	g.Recorder.Record(&q.record)
+	q.record.Status, q.record.Errcode = status, errcode
+	s.Recorder.Record(&q.record)
 }
 
 func (q *request) begin(e *endpoint, now time.Time) {
@@ -294,8 +316,13 @@ func (q *request) readBody(r *http.Request) ([]byte, error) {
 // segments returns two segments of the path, each percent-decoded once.
 func segments(r *http.Request, first, second string) (string, string, error) {
 	vars := mux.Vars(r)
-	a, errA := url.PathUnescape(vars[first])
-	b, errB := url.PathUnescape(vars[second])
+	return unescape(vars[first], vars[second])
+}
+
+// unescape percent-decodes two segments of a path once.
+func unescape(first, second string) (string, string, error) {
+	a, errA := url.PathUnescape(first)
+	b, errB := url.PathUnescape(second)
 	if err := errors.Join(errA, errB); err != nil {
 		return "", "", matrix.InvalidParam("the path is not percent-encoded text")
 	}
@@ -307,7 +334,7 @@ func newRequestID() string { return rand.Text()[:10] }
 
 // logRefusal writes the line of a request that the protocol refused. A
 // policy's refusal has its own line, by the recorder.
-func (g *Gateway) logRefusal(r *http.Request, q *request, e *matrix.Error) {
+func (s *Stages) logRefusal(r *http.Request, q *request, e *matrix.Error) {
 	if q.record.Recorded() {
 		return
 	}
@@ -318,7 +345,7 @@ func (g *Gateway) logRefusal(r *http.Request, q *request, e *matrix.Error) {
 	case e.Status >= 500:
 		return // wire has logged it
 	}
-	g.Log.LogAttrs(r.Context(), level, "refused by the protocol",
+	s.Log.LogAttrs(r.Context(), level, "refused by the protocol",
 		slog.String("request", q.ID), slog.String("phase", q.name), slog.String("origin", string(q.Origin)),
 		slog.Int("status", e.Status), slog.String("errcode", e.Code), slog.String("err", e.Error()))
 }
