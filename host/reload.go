@@ -102,7 +102,9 @@ func (s *system) watched(cfg *config.Config) []string {
 // running chain as it is and says why. It returns the configuration it has
 // read, nil if that is faulty.
 func (s *system) reload(ctx context.Context, why string) *config.Config {
-	s.keys.Keys() // read again if they have changed
+	if s.keys != nil {
+		s.keys.Keys() // read again if they have changed
+	}
 	cfg, err := config.Load(s.cfg.Path)
 	if err == nil {
 		err = s.swap(ctx, cfg, why)

@@ -92,10 +92,21 @@ const allowAll = "[policies]\ndefault = \"allow\"\n"
 
 func (w *world) start(text func(address string) string) {
 	w.t.Helper()
+	w.startOn(listen(w.t), text)
+}
+
+// listen listens on a free loopback port.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return ln
+}
+
+func (w *world) startOn(ln net.Listener, text func(address string) string) {
+	w.t.Helper()
 	w.name = matrix.ServerName(ln.Addr().String())
 	path := filepath.Join(w.dir, "config.toml")
 	if err := os.WriteFile(path, []byte(text(ln.Addr().String())), 0o600); err != nil {
