@@ -33,6 +33,7 @@ type front struct {
 type wiretap struct {
 	url     string
 	handler http.Handler
+	stream  http.HandlerFunc // if not nil, answers instead, and nothing is kept
 
 	mu   sync.Mutex
 	seen []tapped // guarded by mu
@@ -56,6 +57,10 @@ func newWiretap(t testing.TB, handler http.Handler) *wiretap {
 }
 
 func (c *wiretap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c.stream != nil {
+		c.stream(w, r)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the sender left
