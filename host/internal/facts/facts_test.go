@@ -126,3 +126,28 @@ func TestFactsFitAFrame(t *testing.T) {
 		t.Errorf("frame of %d bytes; at most %d, and it must be valid", len(frame), abi.MaxFrame)
 	}
 }
+
+// TestOutline: of a room that another program keeps, what it has is told, cut as
+// ours is; of one that is not known nothing is but its version, if that is.
+func TestOutline(t *testing.T) {
+	m := &knock.Make{Member: knock.Member{Room: "!r:here", User: "@u:there.example:8448"}, Versions: []string{"11"}}
+	got := ForMakeOutline(asked, m, &knock.Outline{
+		ID: "!r:here", VersionID: "11", Known: true, JoinRule: "knock", Name: strings.Repeat("\u00e9", 2000), Encrypted: true, Joined: 3, Membership: "leave", At: at.Add(-time.Second),
+	})
+	want := abi.Facts{
+		Phase: abi.MakeKnock, RoomID: "!r:here", RoomVersion: "11", UserID: "@u:there.example:8448", UserLocalpart: "u", UserServer: "there.example",
+		Origin: asked.Origin.Host() + ":8448", SupportedVersions: []string{"11"}, RequestID: "req1", NowMS: at.UnixMilli(),
+		Room: abi.RoomFacts{
+			Known: true, JoinRule: abi.Some("knock"), Name: abi.Some(strings.Repeat("\u00e9", maxRoomText/2)), Encrypted: true, Members: 3,
+			UserMembership: abi.Some("leave"), AgeMS: 1000,
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("known (-want +got):\n%s", diff)
+	}
+	got = ForMakeOutline(asked, m, &knock.Outline{ID: "!r:here", VersionID: "11", Name: "stale", Joined: 3, At: at})
+	want.Room = abi.RoomFacts{}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("not known (-want +got):\n%s", diff)
+	}
+}

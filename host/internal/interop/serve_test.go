@@ -50,8 +50,8 @@ func build(out string) error {
 }
 
 // start runs the program with a state folder in dir, and returns when it says
-// that it listens.
-func start(program, dir string) (*serve, error) {
+// that it listens. extra stands before the policies in its configuration.
+func start(program, dir string, extra ...string) (*serve, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func start(program, dir string) (*serve, error) {
 		logPath: filepath.Join(dir, "serve.log"),
 		exited:  make(chan error, 1),
 	}
-	if err := s.writeConfig(dir); err != nil {
+	if err := s.writeConfig(dir, strings.Join(extra, "\n")); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(s.logPath)
@@ -109,7 +109,7 @@ func watch(stdout io.Reader, listening chan<- struct{}) {
 
 // writeConfig writes the sample's exceptions for loopback and its two policies,
 // with a rate that no test comes near.
-func (s *serve) writeConfig(dir string) error {
+func (s *serve) writeConfig(dir, extra string) error {
 	policies, err := filepath.Abs("../../../policies")
 	if err != nil {
 		return err
@@ -126,6 +126,7 @@ burst = 1000
 allow_private_addresses = ["127.0.0.0/8"]
 loopback_self_signed = true
 
+%s
 [policies]
 dir = %q
 default = "allow"
@@ -142,7 +143,7 @@ module = "reason_rules/reason_rules.wasm"
 phases = ["send_knock"]
 [policy.settings]
 required = true
-`, s.name, filepath.Join(dir, "state"), s.name, policies)
+`, s.name, filepath.Join(dir, "state"), s.name, extra, policies)
 	return os.WriteFile(s.config, []byte(text), 0o600)
 }
 

@@ -59,9 +59,9 @@ func TestSynapseKnocks(t *testing.T) {
 }
 
 // startServe runs a serve of its own for a test.
-func startServe(t *testing.T) *serve {
+func startServe(t *testing.T, extra ...string) *serve {
 	t.Helper()
-	s, err := start(resident.program, t.TempDir())
+	s, err := start(resident.program, t.TempDir(), extra...)
 	if err != nil {
 		t.Fatal(err)
 	}

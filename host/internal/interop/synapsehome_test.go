@@ -40,12 +40,16 @@ func synapseRoot(t *testing.T) string {
 
 // synapse is a running Synapse, with one user.
 type synapse struct {
-	// name is its server name and where it listens for federation.
-	name   string
-	client string // base URL of its client API
-	user   string
-	token  string
-	since  string // up to where its client has read
+	// name is its server name, and federation where it listens, with TLS if that
+	// is what it is called.
+	name       string
+	federation string
+	cert       []byte // as PEM
+	secret     string // for registering administrators
+	client     string // base URL of its client API
+	user       string
+	token      string
+	since      string // up to where its client has read
 }
 
 // startSynapse makes a home in root and runs Synapse on it until the test ends.
@@ -60,16 +64,25 @@ func startSynapse(t *testing.T, root string, trust ...[]byte) *synapse {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := startSynapseAt(t, root, federation, federation, client, trust...)
+	s.register(t, "bob")
+	return s
+}
+
+// startSynapseAt starts a Synapse without users that listens for federation at an
+// address that may not be its name: then another program has the name's. client
+// is where it listens for clients and administrators.
+func startSynapseAt(t *testing.T, root, name, federation, client string, trust ...[]byte) *synapse {
+	t.Helper()
 	home, err := os.MkdirTemp(filepath.Join(root, "srv"), "home-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
-	s := &synapse{name: federation, client: "http://" + client}
+	s := &synapse{name: name, federation: federation, client: "http://" + client, secret: rand.Text()}
 	s.writeHome(t, root, home, client, trust)
 	s.run(t, root, home, "--generate-keys").wait(t)
 	s.run(t, root, home)
-	s.register(t, "bob")
 	return s
 }
 
@@ -82,12 +95,12 @@ func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]b
 	if err != nil {
 		t.Fatal(err)
 	}
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	s.cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
 	inside := "/" + strings.TrimPrefix(strings.TrimPrefix(home, root), "/")
 	listener := func(address string, tls bool, names ...string) map[string]any {
 		host, port, _ := strings.Cut(address, ":")
 		return map[string]any{
-			"port": json.Number(port), "type": "http", "tls": tls, "bind_addresses": []string{host},
+			"port": json.Number(port), "type": "http", "tls": tls, "x_forwarded": !tls, "bind_addresses": []string{host},
 			"resources": []any{map[string]any{"names": names, "compress": false}},
 		}
 	}
@@ -100,7 +113,7 @@ func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]b
 		"tls_private_key_path":                     inside + "/tls.key",
 		"federation_custom_ca_list":                []string{inside + "/trust.pem"},
 		"database":                                 map[string]any{"name": "sqlite3", "args": map[string]any{"database": inside + "/home.db"}},
-		"listeners":                                []any{listener(s.name, true, "federation"), listener(client, false, "client")},
+		"listeners":                                []any{listener(s.federation, s.federation == s.name, "federation"), listener(client, false, "client")},
 		"ip_range_blacklist":                       []string{},
 		"federation_ip_range_blacklist":            []string{},
 		"trusted_key_servers":                      []string{},
@@ -109,6 +122,10 @@ func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]b
 		"enable_registration":                      true,
 		"enable_registration_without_verification": true,
 		"macaroon_secret_key":                      rand.Text(),
+		"registration_shared_secret":               s.secret,
+		"rc_message":                               map[string]any{"per_second": 1000, "burst_count": 1000},
+		"rc_room_creation":                         map[string]any{"per_second": 1000, "burst_count": 1000},
+		"rc_invites":                               map[string]any{"per_user": map[string]any{"per_second": 1000, "burst_count": 1000}},
 		"rc_registration":                          map[string]any{"per_second": 1000, "burst_count": 1000},
 	}, "", "  ")
 	if err != nil {
@@ -116,9 +133,9 @@ func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]b
 	}
 	for name, content := range map[string][]byte{
 		"homeserver.yaml": config,
-		"tls.crt":         certPEM,
+		"tls.crt":         s.cert,
 		"tls.key":         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
-		"trust.pem":       bytes.Join(append(trust, certPEM), nil),
+		"trust.pem":       bytes.Join(append(trust, s.cert), nil),
 	} {
 		if err := os.WriteFile(filepath.Join(home, name), content, 0o600); err != nil {
 			t.Fatal(err)

@@ -309,3 +309,43 @@ func TestEndpoint(t *testing.T) {
 		}
 	}
 }
+
+// TestClass: an event's own ID says by which rules it is redacted, also where the
+// rules differ on it; the event checks under what was found.
+func TestClass(t *testing.T) {
+	a := newSigner("ed25519:a")
+	c := Checker{Keys: keys{a.id: a.public()}, Verify: verify}
+	texts := map[string]string{
+		"plain":         fmt.Sprintf(event, ""),
+		"an origin":     strings.Replace(fmt.Sprintf(event, ""), `"prev_events"`, `"origin":"there","prev_events"`, 1),
+		"an authoriser": fmt.Sprintf(event, `,"join_authorised_via_users_server":"@u:there"`),
+	}
+	for name, text := range texts {
+		for _, version := range matrix.RoomVersionIDs() {
+			v, _ := matrix.LookupRoomVersion(version)
+			room := matrix.RoomID("!r:here")
+			if v.HashRoomID {
+				room = "!" + matrix.RoomID(strings.Repeat("A", 43))
+				text = strings.Replace(text, "!r:here", string(room), 1)
+			}
+			body, id := signedBy(t, v, text, []signer{a}, nil, false)
+			s, err := ParseSend(pdu.Knock, string(room), string(id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Class(body)
+			if err != nil {
+				t.Errorf("%s, version %s: %v", name, version, err)
+				continue
+			}
+			ev, err := c.Check(context.Background(), s, body, got, "there")
+			if err != nil || ev.ID() != id {
+				t.Errorf("%s, version %s, by the rules of %s: %v", name, version, got.ID, err)
+			}
+			s.Event = "$" + matrix.EventID(strings.Repeat("A", 43))
+			if got, err := s.Class(body); got != nil || code(err) != "M_INVALID_PARAM" {
+				t.Errorf("%s, version %s, another ID: %v, %v, want M_INVALID_PARAM", name, version, got, err)
+			}
+		}
+	}
+}
