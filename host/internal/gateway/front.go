@@ -51,8 +51,7 @@ func NewFront(o FrontOptions) *Front { return &Front{FrontOptions: o} }
 // errNoVersion says that upstream is no homeserver, or a broken one.
 var errNoVersion = errors.New("upstream's answer to a make_knock has no room_version")
 
-// Times for the body of a knock and for the answer to it. What is passed through
-// takes as long as its two ends want.
+// Times for the body of a knock and for the answer to it.
 const (
 	bodyTime   = 30 * time.Second
 	answerTime = 30 * time.Second
@@ -65,6 +64,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		writeError(w, matrix.UnrecognizedEndpoint())
 	case t.knock == nil:
+		w, r := withIdle(w, r)
 		f.Upstream.Stream(w, r, t.origin, func(e *matrix.Error) { writeError(w, f.wire(r, e)) })
 	case r.Method != t.knock.method:
 		writeError(w, matrix.UnrecognizedMethod())
