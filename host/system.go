@@ -325,7 +325,13 @@ func (s *system) Run(ctx context.Context) error {
 		<-ctx.Done()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
-		return s.server.Shutdown(drain)
+		err := s.server.Shutdown(drain)
+		if s.upstream != nil && errors.Is(err, context.DeadlineExceeded) {
+			// What is passed through may take for ever, and its sender tries again.
+			s.log.Warn("requests that were passed through are cut off by the stop")
+			err = s.server.Close()
+		}
+		return err
 	})
 	group.Go(func() error { return s.watch(ctx) })
 	group.Go(func() error { return s.watchLists(ctx) })

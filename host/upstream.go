@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/knockgate/knockgate/host/internal/gateway"
@@ -11,7 +12,10 @@ import (
 // openUpstream makes the way to the homeserver. It does not ask whether that runs.
 func (s *system) openUpstream() error {
 	u := s.cfg.Upstream
-	o := upstream.Options{URL: u.URL, ConnectTimeout: u.ConnectTimeout, AnswerTimeout: u.AnswerTimeout, TrustedProxies: u.TrustedProxies}
+	o := upstream.Options{
+		URL: u.URL, ConnectTimeout: u.ConnectTimeout, AnswerTimeout: u.AnswerTimeout, TrustedProxies: u.TrustedProxies,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
 	if u.CAFile != "" {
 		var err error
 		if o.Roots, err = upstream.LoadRoots(u.CAFile); err != nil {

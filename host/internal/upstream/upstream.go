@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -39,6 +40,9 @@ type Options struct {
 	AnswerTimeout time.Duration
 	// TrustedProxies are the peers whose X-Forwarded headers are believed.
 	TrustedProxies []netip.Prefix
+	// ErrorLog is told of answers that break off while they are passed through;
+	// nil: the program's.
+	ErrorLog *log.Logger
 }
 
 // Upstream is the homeserver behind this server. It is safe for concurrent use.
@@ -100,6 +104,7 @@ func (u *Upstream) Stream(w http.ResponseWriter, r *http.Request, target string,
 		},
 		Transport:     u.transport,
 		FlushInterval: -1,
+		ErrorLog:      u.ErrorLog,
 		ErrorHandler:  func(_ http.ResponseWriter, _ *http.Request, err error) { fail(fault(err)) },
 	}
 	proxy.ServeHTTP(w, r)
