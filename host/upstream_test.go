@@ -95,15 +95,21 @@ func newFront(t testing.TB, handler http.Handler, rest string) *front {
 func newFrontOfRooms(t testing.TB, rest string) *front {
 	t.Helper()
 	ln := listen(t)
-	name := ln.Addr().String()
-	homeserver := &world{t: t, dir: t.TempDir(), log: &logBuffer{}}
-	homeserver.start(func(address string) string {
-		return fmt.Sprintf("server_name = %q\n[listen]\nfederation = %q\n", name, address) + testFederation + allowAll
-	})
-	homeserver.name = matrix.ServerName(name)
+	homeserver := newHomeserver(t, ln.Addr().String())
 	f := &front{homeserver: homeserver, wiretap: newWiretap(t, homeserver.server.Handler)}
 	f.world = startFront(t, ln, f.url, rest)
 	return f
+}
+
+// newHomeserver starts a resident server with the name of another one's address.
+func newHomeserver(t testing.TB, name string) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), log: &logBuffer{}}
+	w.start(func(address string) string {
+		return fmt.Sprintf("server_name = %q\n[listen]\nfederation = %q\n", name, address) + testFederation + allowAll
+	})
+	w.name = matrix.ServerName(name)
+	return w
 }
 
 func startFront(t testing.TB, ln net.Listener, upstream, rest string) *world {

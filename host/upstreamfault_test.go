@@ -4,13 +4,18 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
+	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/peer"
 )
 
@@ -152,13 +157,19 @@ func TestFrontFinishesKnocks(t *testing.T) {
 // waitForLine waits until the log has a line with all of the words.
 func (w *world) waitForLine(words ...string) {
 	w.t.Helper()
+	w.waitFor(fmt.Sprintf("a line with %q in the log", words), func() bool { return len(w.log.lines(words...)) > 0 })
+}
+
+// waitFor waits until a condition holds.
+func (w *world) waitFor(what string, holds func() bool) {
+	w.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(30 * time.Second); len(w.log.lines(words...)) == 0; {
+	for end := time.After(time.Minute); !holds(); {
 		select {
 		case <-tick.C:
 		case <-end:
-			w.t.Fatalf("no line with %q in the log", words)
+			w.t.Fatalf("there is never: %s", what)
 		}
 	}
 }
@@ -183,4 +194,93 @@ func TestFrontLeaver(t *testing.T) {
 	leave()
 	<-done
 	<-left
+}
+
+// TestFrontRestarts kills the homeserver and starts it again while knocks keep
+// coming: each is answered 200 or 502, whoever heard 200 has knocked, and nothing
+// is left of it in the end.
+func TestFrontRestarts(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	t.Run("", func(t *testing.T) { // whose clean-up comes before the look at what is left
+		ln, behind := listen(t), listen(t)
+		address := behind.Addr().String()
+		homeserver := newHomeserver(t, ln.Addr().String())
+		f := &front{homeserver: homeserver, world: startFront(t, ln, "http://"+address, allowAll)}
+		var served sync.WaitGroup
+		serve := func(ln net.Listener) *http.Server {
+			server := &http.Server{Handler: homeserver.server.Handler}
+			served.Go(func() { _ = server.Serve(ln) }) // until it is killed
+			return server
+		}
+		server := serve(behind)
+		p := f.peer()
+		room := homeserver.room("11", "knock")
+
+		var allowed, failed atomic.Int64
+		stop := make(chan struct{})
+		var knockers sync.WaitGroup
+		for i := range 8 {
+			knockers.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					name := fmt.Sprintf("u%d-%d", i, n)
+					event, id := f.sign(p, room, name, "hello")
+					x, err := p.Do(context.Background(), f.name, http.MethodPut, peer.SendTarget(room, id), event)
+					switch {
+					case err != nil:
+						t.Errorf("%s: %v", name, err)
+						return
+					case x.Status == http.StatusBadGateway:
+						failed.Add(1)
+					case x.Status != http.StatusOK:
+						t.Errorf("%s: %d %s", name, x.Status, x.Body)
+						return
+					case membershipOf(homeserver, room, p.User(name)) != "knock":
+						t.Errorf("%s heard 200 and has not knocked", name)
+						return
+					default:
+						allowed.Add(1)
+					}
+				}
+			})
+		}
+		for range 3 {
+			f.waitFor("knocks that are allowed", more(&allowed, 10))
+			server.Close()
+			f.waitFor("knocks that fail", more(&failed, 10))
+			again, err := net.Listen("tcp", address)
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			server = serve(again)
+		}
+		f.waitFor("knocks that are allowed at last", more(&allowed, 10))
+		close(stop)
+		knockers.Wait()
+		server.Close()
+		served.Wait()
+	})
+}
+
+// membershipOf is world.membership for any goroutine.
+func membershipOf(w *world, room matrix.RoomID, user matrix.UserID) string {
+	r, err := w.rooms.Room(context.Background(), room)
+	if err != nil {
+		return err.Error()
+	}
+	if ev := r.Member(user); ev != nil {
+		return ev.Membership()
+	}
+	return ""
+}
+
+// more returns a condition: the number has grown by n from now on.
+func more(number *atomic.Int64, n int64) func() bool {
+	from := number.Load()
+	return func() bool { return number.Load() >= from+n }
 }

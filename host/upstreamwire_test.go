@@ -152,7 +152,7 @@ func TestFrontSpellings(t *testing.T) {
 		"//_matrix/federation/v1/make_knock" + tail, "/_matrix//federation/v1/make_knock" + tail, base + "/make_knock" + tail, base + "make_knock/" + tail, base + "make_knock//!r:a/@u:b",
 		base + "x/../make_knock" + tail, base + "%2e%2e/v1/make_knock" + tail, base + "x/%2E%2e/make_knock" + tail, base + "./make_knock" + tail, base + "make_knock/." + tail,
 		base + "make_knock/x/../!r:a.example/@u:b.example", base + "make_knock/!r%2F..%2Fs:a/@u:b", base + "make_knock/..%2f..%2fmake_knock/@u:b",
-		base + "make_knock;x" + tail, base + "make_knock%3bx=1" + tail, base + "make_knock%00" + tail, base + "make_knock%20" + tail, base + "make_knock." + tail, base + "make_knock%23" + tail,
+		base + "make_knock;x" + tail, base + "make_knock%3bx=1" + tail, base + "make_knock%00" + tail, base + "%00make_knock" + tail, base + "%20.make_knock" + tail, base + "make_knock%20" + tail, base + "make_knock." + tail, base + "make_knock%23" + tail,
 		base + `..\v1\make_knock` + tail, base + "%5cmake_knock" + tail, base + "x%2f..%2fmake_knock" + tail, "/_matrix/federation%2Fv1%2Fmake_knock" + tail,
 		base + "make_knock" + strings.Replace(tail, "?", "/?", 1), base + "make_knock", base + "make_knock/!r:a", "/_matrix/federation/unstable/make_knock" + tail, "/_matrix/federation/v2/send_knock/!r:a/$x",
 		"http://a.example" + base + "make_knock" + tail, "HTTPS://a.example" + base + "make_knock" + tail, "https://a.example//_matrix/federation/v1/make_knock" + tail,

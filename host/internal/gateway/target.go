@@ -111,11 +111,14 @@ func decodeOnce(s string) string {
 // plain returns a segment as a careless reader takes it: without parameters, white
 // space, control characters and dots at its ends.
 func plain(segment string) string {
+	segment = strings.TrimFunc(segment, isDropped)
 	if i := strings.IndexAny(segment, ";?#\x00"); i >= 0 {
 		segment = segment[:i]
 	}
-	return strings.TrimFunc(segment, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '.' })
+	return strings.TrimFunc(segment, isDropped)
 }
+
+func isDropped(c rune) bool { return c <= ' ' || c == 0x7f || c == '.' }
 
 func isKnock(segments []string) bool {
 	for _, s := range segments {

@@ -121,6 +121,8 @@ func (u *Upstream) Exchange(ctx context.Context, r *http.Request, target string,
 	defer cancel()
 	out := (&http.Request{Method: r.Method, URL: u.url(target), Host: r.Host, Header: r.Header.Clone()}).WithContext(ctx)
 	if len(body) > 0 {
+		// The connection may still read it after this has returned.
+		body = bytes.Clone(body)
 		out.ContentLength = int64(len(body))
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		out.Body, _ = out.GetBody()
