@@ -155,20 +155,23 @@ func sender(b *testing.B, p *peer.Peer) func(to matrix.ServerName, method, targe
 // percentile of ours.
 func benchBeside(b *testing.B, c int, ours, floor func(i int)) {
 	const turn = 512
-	took := make([]time.Duration, b.N)
+	took, floorEach := make([]time.Duration, b.N), make([]time.Duration, b.N)
+	timed := func(do func(i int), took []time.Duration) func(i int) {
+		return func(i int) {
+			begin := time.Now()
+			do(i)
+			took[i] = time.Since(begin)
+		}
+	}
 	var oursTook, floorTook, oursCPU, floorCPU time.Duration
 	b.ResetTimer()
 	for from := 0; from < b.N; from += turn {
 		to := min(from+turn, b.N)
 		start := cpuTime(b)
-		oursTook += inParallel(c, from, to, func(i int) {
-			begin := time.Now()
-			ours(i)
-			took[i] = time.Since(begin)
-		})
+		oursTook += inParallel(c, from, to, timed(ours, took))
 		b.StopTimer()
 		between := cpuTime(b)
-		floorTook += inParallel(c, from, to, floor)
+		floorTook += inParallel(c, from, to, timed(floor, floorEach))
 		oursCPU += between - start
 		floorCPU += cpuTime(b) - between
 		b.StartTimer()
@@ -180,7 +183,9 @@ func benchBeside(b *testing.B, c int, ours, floor func(i int)) {
 	b.ReportMetric(floorTook.Seconds()/oursTook.Seconds(), "ratio")
 	b.ReportMetric(floorCPU.Seconds()/oursCPU.Seconds(), "cpu-ratio")
 	slices.Sort(took)
+	slices.Sort(floorEach)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
+	b.ReportMetric(float64(floorEach[len(floorEach)/2].Microseconds()), "floor-p50-us")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
 }
 

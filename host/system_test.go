@@ -34,7 +34,7 @@ type world struct {
 	name   matrix.ServerName
 	log    *logBuffer
 	client *discovery.Client
-	clock  *clock
+	clock  clock
 }
 
 // clock is the real time, moved ahead by what a test says.
@@ -70,7 +70,7 @@ func startWorld(t testing.TB, rest string, modules map[string][]byte) *world {
 			t.Fatal(err)
 		}
 	}
-	w := &world{t: t, dir: dir, log: &logBuffer{}, clock: &clock{}}
+	w := &world{t: t, dir: dir, log: &logBuffer{}}
 	w.start(func(address string) string {
 		return fmt.Sprintf("server_name = %q\n[listen]\nfederation = %q\n", address, address) + rest
 	})

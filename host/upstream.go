@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/upstream"
