@@ -74,8 +74,8 @@ var adversarialThemes = []struct {
 
 // adversarialElsewhere are the numbers without a case here, and why.
 var adversarialElsewhere = map[int]string{
-	87: "an upstream that is down: it is the gateway's, which is not built yet",
-	88: "an upstream's huge reply: it is the gateway's, which is not built yet",
+	87: "an upstream that is down, hangs, fails or redirects: gateway mode's TestFrontFaults and TestFrontRestarts",
+	88: "an upstream's huge reply: gateway mode's TestFrontFaults",
 }
 
 func TestAdversarial(t *testing.T) {
