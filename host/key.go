@@ -35,23 +35,7 @@ Exit codes: 0 printed, 1 anything else.`,
 		Example: "  knockgate key show\n  knockgate key show --json",
 		Args:    cobra.NoArgs,
 	}
-	path := configFlag(cmd)
-	asJSON := cmd.Flags().Bool("json", false, "print one JSON object")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := config.Load(*path)
-		if err != nil {
-			return err
-		}
-		if err := residentOnly(cfg); err != nil {
-			return err
-		}
-		keys, err := serverkey.LoadKeyset(cfg.StateDir)
-		if err != nil {
-			return err
-		}
-		return printKeys(cmd.OutOrStdout(), cfg, keys, *asJSON)
-	}
-	return cmd
+	return withKeys(cmd, serverkey.LoadKeyset)
 }
 
 func newKeyRotate() *cobra.Command {
@@ -72,6 +56,12 @@ Exit codes: 0 done, 1 anything else.`,
 		Example: "  knockgate key rotate",
 		Args:    cobra.NoArgs,
 	}
+	return withKeys(cmd, func(dir string) (*serverkey.Keyset, error) { return serverkey.Rotate(dir, time.Now) })
+}
+
+// withKeys gives a command its flags, and has it print the keys that get takes
+// from the state folder.
+func withKeys(cmd *cobra.Command, get func(stateDir string) (*serverkey.Keyset, error)) *cobra.Command {
 	path := configFlag(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -82,7 +72,7 @@ Exit codes: 0 done, 1 anything else.`,
 		if err := residentOnly(cfg); err != nil {
 			return err
 		}
-		keys, err := serverkey.Rotate(cfg.StateDir, time.Now)
+		keys, err := get(cfg.StateDir)
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ type Template struct {
 // AppendJSON appends the template in canonical form.
 func (t Template) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"auth_events":`...)
-	dst = appendIDs(dst, t.AuthEvents)
+	dst = AppendIDs(dst, t.AuthEvents)
 	dst = append(dst, `,"content":{"membership":`...)
 	dst = canonicaljson.AppendString(dst, t.Membership)
 	dst = append(dst, `},"depth":`...)
@@ -57,7 +57,7 @@ func (t Template) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `,"origin_server_ts":`...)
 	dst = strconv.AppendInt(dst, t.TS, 10)
 	dst = append(dst, `,"prev_events":`...)
-	dst = appendIDs(dst, t.PrevEvents)
+	dst = AppendIDs(dst, t.PrevEvents)
 	dst = append(dst, `,"room_id":`...)
 	dst = canonicaljson.AppendString(dst, string(t.RoomID))
 	dst = append(dst, `,"sender":`...)
@@ -67,7 +67,8 @@ func (t Template) AppendJSON(dst []byte) []byte {
 	return append(dst, `,"type":"m.room.member"}`...)
 }
 
-func appendIDs(dst []byte, ids []matrix.EventID) []byte {
+// AppendIDs appends event IDs as a JSON array.
+func AppendIDs(dst []byte, ids []matrix.EventID) []byte {
 	dst = append(dst, '[')
 	for i, id := range ids {
 		if i > 0 {

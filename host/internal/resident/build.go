@@ -25,11 +25,11 @@ type draft struct {
 // event signs a draft. It fails if the content makes no event.
 func (l *Local) event(d *draft) (*pdu.Event, error) {
 	b := canonicaljson.AppendKey([]byte{'{'}, "auth_events")
-	b = appendIDs(b, d.auth)
+	b = pdu.AppendIDs(b, d.auth)
 	b = append(canonicaljson.AppendKey(append(b, ','), "content"), d.content...)
 	b = strconv.AppendInt(canonicaljson.AppendKey(append(b, ','), "depth"), d.depth, 10)
 	b = strconv.AppendInt(canonicaljson.AppendKey(append(b, ','), "origin_server_ts"), d.ts, 10)
-	b = appendIDs(canonicaljson.AppendKey(append(b, ','), "prev_events"), d.prev)
+	b = pdu.AppendIDs(canonicaljson.AppendKey(append(b, ','), "prev_events"), d.prev)
 	for _, f := range [...]struct{ key, value string }{
 		{"room_id", string(d.room)}, {"sender", string(d.sender)}, {"state_key", d.key}, {"type", d.typ},
 	} {
@@ -54,17 +54,6 @@ func (l *Local) event(d *draft) (*pdu.Event, error) {
 		return nil, fmt.Errorf("%s event: %w", d.typ, err)
 	}
 	return e, nil
-}
-
-func appendIDs(dst []byte, ids []matrix.EventID) []byte {
-	dst = append(dst, '[')
-	for i, id := range ids {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = canonicaljson.AppendString(dst, string(id))
-	}
-	return append(dst, ']')
 }
 
 // object makes a JSON object of strings, in the order given.
