@@ -246,7 +246,8 @@ func startFloor(b *testing.B, verifies int, disk *sharedSync) matrix.ServerName 
 	})
 }
 
-// serveFloor serves handler with TLS on loopback.
+// serveFloor serves handler with TLS on loopback, and HTTP/2 as serve has it, which
+// tlsServer leaves out.
 func serveFloor(b testing.TB, handler http.HandlerFunc) matrix.ServerName {
 	b.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
