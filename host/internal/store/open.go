@@ -130,13 +130,7 @@ func inspect(ctx context.Context, path string, busy time.Duration) (isNew bool, 
 
 // migrate brings the schema up to date.
 func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	// The provider is not closed: that would close db.
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir,
-		goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
+	p, err := provider(db)
 	if err != nil {
 		return err
 	}
@@ -145,7 +139,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	case err != nil:
 		return err
 	case current > target:
-		return fmt.Errorf("%w: its schema is %d, this program knows up to %d", errNewer, current, target)
+		return newer(current, target)
 	case current == target:
 		return nil
 	}
@@ -157,6 +151,21 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return nil
 	}
 	return err
+}
+
+// provider returns what knows the versions of the schema. It is not closed: that
+// would close db.
+func provider(db *sql.DB) (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectSQLite3, db, dir,
+		goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
+}
+
+func newer(current, target int64) error {
+	return fmt.Errorf("%w: its schema is %d, this program knows up to %d", errNewer, current, target)
 }
 
 func (s *Store) startWriter(ctx context.Context) error {
