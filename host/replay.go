@@ -35,14 +35,11 @@ Exit codes: 0 the same, 2 another outcome, 1 anything else.`,
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withStore(cmd, *path, func(cfg *config.Config, st *store.Store) error {
-			list, err := st.Decisions(cmd.Context(), store.DecisionFilter{Request: args[0], Limit: 1})
+			d, err := findDecision(cmd, st, args[0])
 			if err != nil {
 				return err
 			}
-			if len(list) == 0 {
-				return fmt.Errorf("no decision has the request ID %q; \"knockgate decisions --json\" shows them", args[0])
-			}
-			was, err := decisionlog.Restore(&list[0])
+			was, err := decisionlog.Restore(d)
 			if err != nil {
 				return err
 			}

@@ -274,13 +274,14 @@ func (s *system) openGateway(cert tls.Certificate) {
 	s.ring = serverkey.NewRing(ring)
 	s.recorder = decisionlog.New(s.store, s.log, s.cfg.Decisions.KeepFacts)
 	stages := gateway.Stages{
-		Auth:     &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
-		Events:   &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
-		Policies: decider{s.gate},
-		Recorder: s.recorder,
-		Origins:  gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
-		Now:      s.now,
-		Log:      s.log,
+		Auth:      &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
+		Events:    &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
+		Policies:  decider{s.gate},
+		Recorder:  s.recorder,
+		Origins:   gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
+		Reference: s.cfg.Decisions.Reference,
+		Now:       s.now,
+		Log:       s.log,
 	}
 	s.server = &http.Server{
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
@@ -335,6 +336,7 @@ func (s *system) Run(ctx context.Context) error {
 	})
 	group.Go(func() error { return s.watch(ctx) })
 	group.Go(func() error { return s.watchLists(ctx) })
+	group.Go(func() error { return s.retain(ctx) })
 	return group.Wait()
 }
 

@@ -11,6 +11,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/knockgate/knockgate/host/internal/matrix"
 )
@@ -168,4 +169,11 @@ type Decisions struct {
 	// KeepFacts keeps what the policies were told and what host functions
 	// answered them, so that a decision can be replayed. Default true.
 	KeepFacts bool
+	// MaxAge is how long a decision is kept; 0 for ever. Default 90 days.
+	MaxAge time.Duration
+	// MaxCount is how many decisions are kept; 0 for all. Default 1,000,000.
+	MaxCount int64
+	// Reference tells a knocker who is refused the decision's request ID. Default
+	// false.
+	Reference bool
 }

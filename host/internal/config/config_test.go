@@ -278,6 +278,7 @@ func TestFaults(t *testing.T) {
 		{"list without anything", least + "[[list]]\n", []string{"list[0].name", "list[0].file: missing"}},
 		{"list twice, without its file", least + "[[list]]\nname=\"a\"\nfile=\"a.txt\"\n[[list]]\nname=\"a\"\nfile=\"a.txt\"\n", []string{"list.a.name: stands twice", "list.a.file: /etc/knockgate/a.txt: no such file"}},
 		{"unknown key of decisions", least + "[decisions]\nkeep = true\n", []string{"decisions.keep: unknown key", "keep_facts"}},
+		{"bounds of decisions", least + "[decisions]\nmax_age = \"30d\"\nmax_count = -1\n", []string{`decisions.max_age: "30d"`, `"720h"`, "decisions.max_count: -1"}},
 		{"fraction in settings", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\n[policy.settings]\nx = [{ y = 1.5 }]\n", []string{"policy.a.settings.x[0].y", "whole numbers"}},
 		{"date in settings", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\n[policy.settings]\nx = 2026-01-01\n", []string{"policy.a.settings.x", "string in quotes"}},
 	}

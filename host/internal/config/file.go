@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/knockgate/knockgate/host/internal/matrix"
 )
@@ -68,7 +69,10 @@ type file struct {
 		File string `toml:"file"`
 	} `toml:"list"`
 	Decisions struct {
-		KeepFacts bool `toml:"keep_facts"`
+		KeepFacts bool   `toml:"keep_facts"`
+		MaxAge    string `toml:"max_age"`
+		MaxCount  int64  `toml:"max_count"`
+		Reference bool   `toml:"reference"`
 	} `toml:"decisions"`
 }
 
@@ -87,6 +91,8 @@ const (
 	DefaultKnockRoomState    = "auto"
 	DefaultRoomVersion       = "11"
 	DefaultPoliciesDir       = "policies"
+	DefaultDecisionsMaxAge   = "2160h"
+	DefaultDecisionsMaxCount = 1_000_000
 )
 
 func defaults() (f file) {
@@ -102,6 +108,8 @@ func defaults() (f file) {
 	f.Policies.Default = "deny"
 	f.Policies.Watch = true
 	f.Decisions.KeepFacts = true
+	f.Decisions.MaxAge = DefaultDecisionsMaxAge
+	f.Decisions.MaxCount = DefaultDecisionsMaxCount
 	f.Policies.OnBadStart = "refuse"
 	return f
 }
@@ -126,8 +134,20 @@ func (f *file) check(faults *faults, dir string) *Config {
 	f.checkRooms(c, faults)
 	f.checkPolicies(c, faults, dir)
 	f.checkLists(c, faults, dir)
-	c.Decisions.KeepFacts = f.Decisions.KeepFacts
+	f.checkDecisions(c, faults)
 	return c
+}
+
+func (f *file) checkDecisions(c *Config, faults *faults) {
+	d := f.Decisions
+	age, err := time.ParseDuration(d.MaxAge)
+	if err != nil || age < 0 {
+		faults.addf("decisions.max_age", "%q is no time; say \"720h\" for 30 days, or \"0s\" for no bound", d.MaxAge)
+	}
+	if d.MaxCount < 0 {
+		faults.addf("decisions.max_count", "%d; at least 1, or 0 for no bound", d.MaxCount)
+	}
+	c.Decisions = Decisions{KeepFacts: d.KeepFacts, MaxAge: age, MaxCount: d.MaxCount, Reference: d.Reference}
 }
 
 func (f *file) checkListen(c *Config, faults *faults, dir string) {

@@ -21,16 +21,28 @@ const (
 // answer is the table from verdict to refusal, the same in both phases; nil is
 // allow. The room version is always the room's own. A verdict that is none,
 // and a fault, refuse with 403: a peer takes 404 or 5xx as a reason to ask
-// another server, and would go round us.
-func answer(d *plugins.Decision, roomVersion string) *matrix.Error {
+// another server, and would go round us. A reference is told behind the message;
+// "" is none.
+func answer(d *plugins.Decision, roomVersion, reference string) *matrix.Error {
+	if reference != "" {
+		reference = " (ref " + reference + ")"
+	}
 	switch d.Verdict {
 	case abi.Allow:
 		return nil
 	case abi.Incompatible:
-		return matrix.IncompatibleRoomVersion(roomVersion, or(d.Message, incompatibleMessage))
+		return matrix.IncompatibleRoomVersion(roomVersion, or(d.Message, incompatibleMessage)+reference)
 	default:
-		return matrix.Forbidden("%s", or(d.Message, deniedMessage))
+		return matrix.Forbidden("%s", or(d.Message, deniedMessage)+reference)
 	}
+}
+
+// reference is what a refused knocker may ask about, if they are to be told.
+func (s *Stages) reference(q *request) string {
+	if s.Reference {
+		return q.ID
+	}
+	return ""
 }
 
 func or(s, otherwise string) string {

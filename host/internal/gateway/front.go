@@ -121,7 +121,7 @@ func (f *Front) make(r *http.Request, q *request, t *target) (*upstream.Answer, 
 	if q.decision.Verdict == abi.Incompatible && room.VersionID == "" {
 		return f.incompatible(r, q, t, m.Room)
 	}
-	if refusal := answer(&q.decision, room.VersionID); refusal != nil {
+	if refusal := answer(&q.decision, room.VersionID, f.reference(q)); refusal != nil {
 		f.finish(q, refusal)
 		return nil, refusal
 	}
@@ -166,7 +166,7 @@ func (f *Front) send(r *http.Request, q *request, t *target) (*upstream.Answer, 
 	told := facts.ForSendOutline(q.Request, ev, room)
 	q.record.Event = ev.ID()
 	f.ask(ctx, q, &told)
-	refusal := answer(&q.decision, room.VersionID)
+	refusal := answer(&q.decision, room.VersionID, f.reference(q))
 	if q.decision.Verdict == abi.Incompatible && room.VersionID == "" {
 		// The answer must name the version, and nobody has said it. The policy's
 		// no stands all the same.

@@ -79,8 +79,10 @@ type Stages struct {
 	Recorder Recorder
 	// Origins says who may ask, and how often.
 	Origins *Origins
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Reference tells a knocker who is refused the request ID.
+	Reference bool
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Options is what a gateway is made of. All fields are required.

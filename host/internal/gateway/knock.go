@@ -206,7 +206,7 @@ func (g *Gateway) room(ctx context.Context, q *request, id matrix.RoomID) (*knoc
 // already recorded.
 func (g *Gateway) decide(ctx context.Context, q *request, f *abi.Facts) error {
 	g.ask(ctx, q, f)
-	refusal := answer(&q.decision, f.RoomVersion)
+	refusal := answer(&q.decision, f.RoomVersion, g.reference(q))
 	if refusal == nil {
 		return nil
 	}

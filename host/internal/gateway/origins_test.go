@@ -92,7 +92,7 @@ func TestAnswer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := answer(&tt.decision, "9")
+			got := answer(&tt.decision, "9", "")
 			if tt.status == 0 {
 				if got != nil {
 					t.Errorf("%v, want no refusal", got)

@@ -60,9 +60,19 @@ type DecisionFilter struct {
 	// what was decided.
 	Monitor bool
 	Room    string
+	User    string
 	Verdict string
 	Origin  string
+	Policy  string
+	Code    string
+	// Request is the beginning of the request ID.
 	Request string
+	// Faults takes only those where a policy failed.
+	Faults bool
+	// Since takes what arrived then or later.
+	Since time.Time
+	// After takes what has a higher ID.
+	After int64
 	// Limit is the most that are returned. Zero: 50.
 	Limit int
 }
@@ -78,12 +88,30 @@ func (s *Store) Decisions(ctx context.Context, f DecisionFilter) ([]Decision, er
 		where.WriteString(" WHERE mode = ''")
 	}
 	var args []any
-	for _, c := range [...]struct{ column, value string }{{"room_id", f.Room}, {"verdict", f.Verdict}, {"origin", f.Origin}, {"request_id", f.Request}} {
+	for _, c := range [...]struct{ column, value string }{
+		{"room_id", f.Room}, {"user_id", f.User}, {"verdict", f.Verdict}, {"origin", f.Origin}, {"policy", f.Policy}, {"code", f.Code},
+	} {
 		if c.value == "" {
 			continue
 		}
 		where.WriteString(" AND " + c.column + " = ?")
 		args = append(args, c.value)
+	}
+	if f.Request != "" {
+		// A range, not LIKE: an index serves it, and no character is special.
+		where.WriteString(" AND request_id >= ? AND request_id < ?")
+		args = append(args, f.Request, f.Request+"\U0010ffff")
+	}
+	if f.Faults {
+		where.WriteString(" AND fault <> ''")
+	}
+	if !f.Since.IsZero() {
+		where.WriteString(" AND at >= ?")
+		args = append(args, f.Since.UnixMicro())
+	}
+	if f.After > 0 {
+		where.WriteString(" AND id > ?")
+		args = append(args, f.After)
 	}
 	if f.Limit <= 0 {
 		f.Limit = 50

@@ -34,6 +34,9 @@ func TestDecisions(t *testing.T) {
 		if i%5 == 4 {
 			d.Mode = "monitor"
 		}
+		if i%4 == 2 {
+			d.User, d.Policy, d.Code, d.Fault, d.RequestID = "@v:y", "q", "d", "", "R"+d.RequestID
+		}
 		if !s.AppendDecision(d) {
 			t.Fatal("a decision was not taken")
 		}
@@ -54,6 +57,14 @@ func TestDecisions(t *testing.T) {
 		{"three", DecisionFilter{Limit: 3}, func(d *Decision) bool { return d.ID > 6 }},
 		{"room", DecisionFilter{Room: "!other:x"}, func(d *Decision) bool { return d.Room == "!other:x" }},
 		{"verdict", DecisionFilter{Verdict: "allow"}, func(d *Decision) bool { return d.Verdict == "allow" }},
+		{"user", DecisionFilter{User: "@v:y"}, func(d *Decision) bool { return d.User == "@v:y" }},
+		{"policy and code", DecisionFilter{Policy: "q", Code: "d"}, func(d *Decision) bool { return d.Policy == "q" }},
+		{"faults", DecisionFilter{Faults: true}, func(d *Decision) bool { return d.Fault != "" }},
+		{"since", DecisionFilter{Since: testDecision(6).At}, func(d *Decision) bool { return d.ID >= 7 }},
+		{"after", DecisionFilter{After: 7}, func(d *Decision) bool { return d.ID > 7 }},
+		{"request", DecisionFilter{Request: "7"}, func(d *Decision) bool { return d.RequestID == "7" }},
+		{"the beginning of a request", DecisionFilter{Request: "R"}, func(d *Decision) bool { return d.RequestID[0] == 'R' }},
+		{"no beginning of a request", DecisionFilter{Request: "%"}, func(*Decision) bool { return false }},
 		{"all filters", DecisionFilter{Room: "!r:x", Verdict: "allow", Origin: "z", Limit: 1}, func(d *Decision) bool { return d.ID == 7 }},
 		{"none", DecisionFilter{Room: "' OR 1=1 --"}, func(*Decision) bool { return false }},
 	}

@@ -44,6 +44,7 @@ func openPool(path string, busy time.Duration, a access) (*sql.DB, error) {
 		q.Set("_journal_mode", "WAL")
 		q.Set("_synchronous", "FULL")
 		q.Set("_txlock", "immediate")
+		q.Set("_pragma", "secure_delete(1)") // what is deleted is not to be read in the file
 	case readOnly:
 		q.Set("mode", "ro")
 		q.Set("_query_only", "on")

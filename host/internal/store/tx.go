@@ -27,6 +27,8 @@ const (
 	stSetState
 	stSaveKeys
 	stInsertDecision
+	stDropDecision
+	stDropDecisions
 	stSetPolicyValue
 	stDropPolicyValue
 	writeCount
@@ -49,6 +51,8 @@ var writeSQL = [writeCount]string{
 	stSaveKeys: `INSERT INTO server_keys (server, body, fetched_at) VALUES (?, ?, ?)
 		ON CONFLICT (server) DO UPDATE SET body = excluded.body, fetched_at = excluded.fetched_at`,
 	stInsertDecision: insertDecision,
+	stDropDecision:   "DELETE FROM decisions WHERE id = ?",
+	stDropDecisions:  "DELETE FROM decisions WHERE id <= ?",
 	stSetPolicyValue: `INSERT INTO policy_kv (policy, key, value, expires_ms) VALUES (?, ?, ?, ?)
 		ON CONFLICT (policy, key) DO UPDATE SET value = excluded.value, expires_ms = excluded.expires_ms`,
 	stDropPolicyValue: "DELETE FROM policy_kv WHERE policy = ? AND key = ?",
