@@ -145,7 +145,7 @@ func tryLoad(ctx context.Context, cfg *config.Config, spec plugins.ChainSpec) (r
 // may be granted, with nothing in the key-value store and the configured lists.
 // end takes the chain down.
 func loadAside(ctx context.Context, cfg *config.Config, spec plugins.ChainSpec) (_ *plugins.Chain, end func() error, err error) {
-	lists, err := policylist.Open(cfg.Lists, slog.New(slog.DiscardHandler))
+	lists, err := policylist.Open(ctx, policylist.Options{Lists: cfg.Lists, Dir: listDir(cfg), Offline: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/plugins"
 )
@@ -47,19 +49,29 @@ func (s *system) watch(ctx context.Context) error {
 	}
 }
 
-// watchLists reads lists again when their files change, or on SIGHUP alone if
-// the configuration says not to watch. It returns when ctx is done.
+// watchLists keeps lists up to date: it fetches those with a URL, and reads files
+// again when they change, or on SIGHUP alone if the configuration says not to watch.
+// It returns when ctx is done.
 func (s *system) watchLists(ctx context.Context) error {
-	if s.cfg.Policies.Watch {
-		return s.lists.Watch(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.lists.Watch(ctx, s.cfg.Policies.Watch) })
+	if !s.cfg.Policies.Watch {
+		group.Go(func() error {
+			s.reloadListsOnHup(ctx)
+			return nil
+		})
 	}
+	return group.Wait()
+}
+
+func (s *system) reloadListsOnHup(ctx context.Context) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-hup:
 			s.lists.Reload()
 		}

@@ -36,6 +36,9 @@ import (
 // storeFile is what the state folder holds beside the keys and the certificate.
 const storeFile = "knockgate.db"
 
+// listDir is where the state folder keeps copies of lists that are fetched.
+func listDir(cfg *config.Config) string { return filepath.Join(cfg.StateDir, "lists") }
+
 // system is a running server, resident or a gateway: every component, wired. It is made by
 // openSystem, run by Run and taken down by Close, and the tests use the same.
 type system struct {
@@ -137,7 +140,7 @@ func (s *system) openFolder() error {
 // openPolicies loads the policies. It writes nothing but compiled modules: what
 // is in force is kept once all else is there.
 func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
-	if s.lists, err = policylist.Open(s.cfg.Lists, s.log); err != nil {
+	if s.lists, err = policylist.Open(ctx, policylist.Options{Lists: s.cfg.Lists, Dir: listDir(s.cfg), Log: s.log}); err != nil {
 		return l, fmt.Errorf("%s: %w", s.cfg.Path, err)
 	}
 	s.kv = &policykv.KV{} // what the store has for it comes with the store

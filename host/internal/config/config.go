@@ -11,6 +11,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/knockgate/knockgate/host/internal/matrix"
@@ -160,8 +161,12 @@ type Policy struct {
 type List struct {
 	// Name is unique; policies ask by it.
 	Name string
-	// File is the absolute path of its entries.
+	// File is the absolute path of its entries, "" where they are at a URL.
 	File string
+	// URL is where its entries are fetched from, Every how often. URL is nil for a
+	// list of a file.
+	URL   *url.URL
+	Every time.Duration
 }
 
 // Decisions is what is kept of decisions.

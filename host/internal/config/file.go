@@ -65,8 +65,10 @@ type file struct {
 		Settings  map[string]any `toml:"settings"`
 	} `toml:"policy"`
 	Lists []struct {
-		Name string `toml:"name"`
-		File string `toml:"file"`
+		Name  string `toml:"name"`
+		File  string `toml:"file"`
+		URL   string `toml:"url"`
+		Every string `toml:"every"`
 	} `toml:"list"`
 	Decisions struct {
 		KeepFacts bool   `toml:"keep_facts"`

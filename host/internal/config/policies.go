@@ -3,10 +3,13 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/knockgate/knockgate/host/internal/canonicaljson"
 )
@@ -104,14 +107,48 @@ func (f *file) checkLists(c *Config, faults *faults, dir string) {
 			faults.addf(key+".name", "stands twice; each list needs a name of its own")
 		}
 		seen[l.Name] = true
-		if l.File == "" {
-			faults.addf(key+".file", "missing; the path of a text file with an entry a line")
-			continue
+		list := List{Name: l.Name}
+		switch {
+		case l.File != "" && l.URL != "":
+			faults.addf(key, "file and url: give one of them")
+		case l.URL != "":
+			list.URL = checkListURL(faults, key+".url", l.URL)
+			list.Every = checkDuration(faults, key+".every", l.Every, DefaultListEvery)
+			if list.Every < MinListEvery {
+				faults.addf(key+".every", "%q; at least %q", l.Every, MinListEvery)
+			}
+		case l.File == "":
+			faults.addf(key+".file", "missing; the path of a text file with an entry a line, or a url")
+		default:
+			list.File = under(dir, filepath.FromSlash(l.File))
+			faults.mustBeFile(key+".file", list.File)
 		}
-		list := List{Name: l.Name, File: under(dir, filepath.FromSlash(l.File))}
-		faults.mustBeFile(key+".file", list.File)
+		if l.URL == "" && l.Every != "" {
+			faults.addf(key+".every", "only with url; a file is read when it changes")
+		}
 		c.Lists = append(c.Lists, list)
 	}
+}
+
+// How often a list with a URL is fetched, by default and at most.
+const (
+	DefaultListEvery = time.Hour
+	MinListEvery     = time.Minute
+)
+
+// checkListURL returns where a list is fetched from: by https, as it decides who
+// gets in, or from this machine.
+func checkListURL(faults *faults, key, text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
+		faults.addf(key, "%q; must be like \"https://lists.example.org/servers.txt\"", text)
+		return nil
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	if u.Scheme == "http" && (err != nil || !addr.IsLoopback()) {
+		faults.addf(key, "%q: http is for a loopback address only; use https", text)
+	}
+	return u
 }
 
 func notInName(r rune) bool {

@@ -1,57 +1,88 @@
-// Package policylist keeps the lists that policies may ask, and reads their
-// files again when they change.
+// Package policylist keeps the lists that policies may ask: it reads their files
+// again when they change, and fetches those that have a URL.
 package policylist
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"log/slog"
-	"os"
-	"strings"
+	"net/http"
+	"path/filepath"
 	"sync/atomic"
-	"unicode/utf8"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/knockgate/knockgate/host/internal/config"
-	"github.com/knockgate/knockgate/host/internal/pdu"
 	"github.com/knockgate/knockgate/plugins"
 )
 
-const (
-	// maxFile is the largest file, in bytes.
-	maxFile = 64 << 20
-	// maxEntry is the longest entry: no longer key is looked up.
-	maxEntry = 1024
-	// maxGlobs is the most entries of a file that are globs, as each is tried
-	// in turn.
-	maxGlobs = 1000
-)
+// Options is where lists come from.
+type Options struct {
+	Lists []config.List
+	// Dir is the folder for copies of what was fetched. It is made when needed.
+	Dir string
+	// Offline takes the copies only: a list without one is empty. It is for commands
+	// that look.
+	Offline bool
+	Log     *slog.Logger
+}
 
 // Lists are the configured lists. They are safe for concurrent use.
 type Lists struct {
-	log   *slog.Logger
-	lists map[string]*list // never changed
+	log    *slog.Logger
+	lists  map[string]*list // never changed
+	client *http.Client
 }
 
 type list struct {
-	file string
-	set  atomic.Pointer[set]
+	name   string
+	file   string
+	source *source // nil for a list of a file
+	every  time.Duration
+	set    atomic.Pointer[set]
 }
 
-// Open reads all lists. It fails if one cannot be read.
-func Open(configured []config.List, log *slog.Logger) (*Lists, error) {
-	l := &Lists{log: log, lists: map[string]*list{}}
-	for _, c := range configured {
-		s, err := read(c.File)
+// Open reads all lists. It fails if a file cannot be read, or if a list that is
+// fetched has no copy yet and cannot be fetched; where it has one, that is taken, and
+// [Lists.Watch] fetches it.
+func Open(ctx context.Context, o Options) (*Lists, error) {
+	l := &Lists{log: o.Log, lists: map[string]*list{}, client: newClient()}
+	for _, c := range o.Lists {
+		one := &list{name: c.Name, file: c.File, every: c.Every}
+		if c.URL != nil {
+			one.source = &source{url: c.URL, copy: filepath.Join(o.Dir, c.Name+".txt")}
+		}
+		s, err := one.open(ctx, l.client, o.Offline)
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", c.Name, err)
 		}
-		one := &list{file: c.File}
 		one.set.Store(s)
 		l.lists[c.Name] = one
 	}
 	return l, nil
+}
+
+func (one *list) open(ctx context.Context, client *http.Client, offline bool) (*set, error) {
+	if one.source == nil {
+		return read(one.file)
+	}
+	s, err := one.source.load()
+	switch {
+	case err == nil:
+		return s, nil
+	case offline && errors.Is(err, fs.ErrNotExist):
+		return &set{}, nil
+	case offline:
+		return nil, err
+	}
+	s, fetchErr := one.source.fetch(ctx, client)
+	if fetchErr != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(fetchErr, err)
+	}
+	return s, fetchErr
 }
 
 // Has reports whether a list holds key, and whether there is such a list. It
@@ -61,134 +92,67 @@ func (l *Lists) Has(name, key []byte) (has, known bool) {
 	return known && one.set.Load().has(key), known
 }
 
-// Watch reads lists again when their files change, until ctx is done. A file
-// with a fault leaves its list as it is.
-func (l *Lists) Watch(ctx context.Context) error {
-	if len(l.lists) == 0 {
-		return nil
-	}
+// Watch reads lists again when their files change, unless watchFiles is false, and
+// fetches those with a URL at once and then as often as configured, until ctx is
+// done. What is faulty, or cannot be fetched, leaves its list as it is.
+func (l *Lists) Watch(ctx context.Context, watchFiles bool) error {
+	group, ctx := errgroup.WithContext(ctx)
 	var paths []string
 	for _, one := range l.lists {
-		paths = append(paths, one.file)
+		if one.source == nil {
+			paths = append(paths, one.file)
+			continue
+		}
+		group.Go(func() error {
+			l.fetchAgain(ctx, one)
+			return nil
+		})
 	}
-	return plugins.Watch(ctx, paths, l.Reload)
+	if watchFiles && len(paths) > 0 {
+		group.Go(func() error { return plugins.Watch(ctx, paths, l.Reload) })
+	}
+	return group.Wait()
 }
 
-// Reload reads all lists again.
+// fetchAgain fetches a list at once and then every while, until ctx is done.
+func (l *Lists) fetchAgain(ctx context.Context, one *list) {
+	every := time.NewTicker(one.every)
+	defer every.Stop()
+	for {
+		s, err := one.source.fetch(ctx, l.client)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			l.swap(one, s)
+		case !errors.Is(err, errUnchanged):
+			l.log.Error("list not fetched; it stays as it was", "list", one.name, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
+
+// Reload reads all files again. Lists with a URL have their own times.
 func (l *Lists) Reload() {
 	for name, one := range l.lists {
+		if one.source != nil {
+			continue
+		}
 		s, err := read(one.file)
 		if err != nil {
 			l.log.Error("list not read; it stays as it was", "list", name, "err", err)
 			continue
 		}
-		if old := one.set.Swap(s); old.text != s.text {
-			l.log.Info("list read", "list", name, "entries", s.entries)
-		}
+		l.swap(one, s)
 	}
 }
 
-// set is the content of one file.
-type set struct {
-	text    string // the file's
-	entries int
-	exact   map[string]struct{} // in lower case
-	suffix  map[string]struct{} // in lower case, with the dot they begin with
-	globs   []string
-}
-
-func read(path string) (*set, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+func (l *Lists) swap(one *list, s *set) {
+	if old := one.set.Swap(s); old.text != s.text {
+		l.log.Info("list read", "list", one.name, "entries", s.entries)
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("%s: more than %d MiB, which is the most", path, maxFile>>20)
-	}
-	s, err := parse(string(b))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return s, nil
-}
-
-func parse(text string) (*set, error) {
-	s := &set{text: text, exact: map[string]struct{}{}, suffix: map[string]struct{}{}}
-	number := 0
-	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
-		number++
-		entry, _, _ := strings.Cut(line, "#")
-		entry = strings.TrimSpace(entry)
-		switch {
-		case entry == "":
-			continue
-		case len(entry) > maxEntry || !utf8.ValidString(entry):
-			return nil, fmt.Errorf("line %d: an entry is at most %d bytes of UTF-8", number, maxEntry)
-		}
-		s.entries++
-		rest := strings.TrimPrefix(entry, "*")
-		switch {
-		case strings.HasPrefix(rest, ".") && !strings.ContainsAny(rest, "*?"):
-			s.suffix[lower(rest)] = struct{}{}
-		case !strings.ContainsAny(entry, "*?"):
-			s.exact[lower(entry)] = struct{}{}
-		case len(s.globs) == maxGlobs:
-			return nil, fmt.Errorf("line %d: more than %d globs; entries like \".example.org\" are none", number, maxGlobs)
-		default:
-			s.globs = append(s.globs, entry)
-		}
-	}
-	return s, nil
-}
-
-// has reports whether an entry stands for key. It allocates nothing where no
-// entry is a glob.
-func (s *set) has(key []byte) bool {
-	if len(key) > maxEntry {
-		return false
-	}
-	var room [maxEntry]byte
-	folded := append(room[:0], key...)
-	for i, c := range folded {
-		if 'A' <= c && c <= 'Z' {
-			folded[i] = c | 0x20
-		}
-	}
-	if _, ok := s.exact[string(folded)]; ok {
-		return true
-	}
-	for rest, at := folded, 0; len(s.suffix) > 0; rest = rest[at+1:] {
-		if at = bytes.IndexByte(rest, '.'); at < 0 {
-			break
-		}
-		if _, ok := s.suffix[string(rest[at:])]; ok && len(rest[at:]) < len(folded) {
-			return true
-		}
-	}
-	if len(s.globs) == 0 {
-		return false
-	}
-	text := string(key)
-	for _, g := range s.globs {
-		if pdu.GlobMatch(g, text) {
-			return true
-		}
-	}
-	return false
-}
-
-// lower lowers the letters of ASCII, and no others: a folded letter of another
-// script could make one entry of two.
-func lower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r | 0x20
-		}
-		return r
-	}, s)
 }

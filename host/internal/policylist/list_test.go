@@ -13,7 +13,7 @@ import (
 const entries = "\ufeff# a comment\nEvil.Example\n\n.spam.example # all of it\n*.bad.example\r\nmx?.*.example\n@a:b.example\n"
 
 func TestHas(t *testing.T) {
-	s, err := parse(entries)
+	s, err := parse([]byte(entries))
 	if err != nil || s.entries != 5 {
 		t.Fatalf("%d entries, err %v; want 5", s.entries, err)
 	}
@@ -37,7 +37,7 @@ func TestFaultyFiles(t *testing.T) {
 		strings.Repeat("a", maxEntry+1):         "line 1",
 		strings.Repeat("a*b\n", maxGlobs) + "?": "line 1001: more than 1000 globs",
 	} {
-		if _, err := parse(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("parse(%.10q): %v, want %q", text, err, want)
 		}
 	}
@@ -51,12 +51,12 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Open([]config.List{{Name: "bad", File: path}}, nil); err == nil {
+	if _, err := Open(t.Context(), Options{Lists: []config.List{{Name: "bad", File: path}}}); err == nil {
 		t.Error("a list without a file opens")
 	}
 	write("one\n")
 	var log strings.Builder
-	l, err := Open([]config.List{{Name: "bad", File: path}}, slog.New(slog.NewTextHandler(&log, nil)))
+	l, err := Open(t.Context(), Options{Lists: []config.List{{Name: "bad", File: path}}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
