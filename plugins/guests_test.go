@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"context"
+	"encoding/binary"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -165,4 +166,63 @@ func TestGuestFrames(t *testing.T) {
 			}
 		}
 	}
+}
+
+// everyFact are facts with each field of the room's.
+func everyFact() *abi.Facts {
+	f := knockFacts()
+	f.Room = abi.RoomFacts{
+		Known: true, JoinRule: abi.Some("knock"), Name: abi.Some("Lobby"), Alias: abi.Some("#l:here"), Topic: abi.Some(""), Encrypted: true,
+		Members: 3, UserMembership: abi.Some("leave"), AgeMS: 9, ACL: abi.Some(`{"allow":["*"],"deny":[]}`),
+		Pending: abi.Count(4), PendingServer: abi.Count(1), MembersServer: abi.Count(0), Banned: abi.Count(2), BannedServer: abi.Count(0),
+		UserMembershipSinceMS: abi.Count(-7), UserMembershipBy: abi.Some("@mod:here"),
+	}
+	return f
+}
+
+// TestOldGuests: guests of edition 1.0, which has 24 fields, judge the frames of
+// this one as they judge those of a host of their own age. Those in testdata/guests
+// were built then.
+func TestOldGuests(t *testing.T) {
+	specs := append([]PolicySpec{policyOf("edition_1_0")}, guestPolicies[:3]...)
+	for _, spec := range specs {
+		e := newEngine(t, EngineOptions{})
+		c := load(t, e, ChainSpec{Policies: []PolicySpec{spec}})
+		for _, entries := range []byte{24, abi.FieldCount, abi.FieldCount + 8} {
+			frame := abi.AppendFrame(nil, everyFact())
+			if entries > abi.FieldCount { // of a host that is newer still
+				frame = laterFrame(frame, int(entries))
+			}
+			frame[12] = entries
+			if !abi.Frame(frame).Valid() {
+				t.Fatalf("a frame of %d entries is not valid", entries)
+			}
+			var a answer
+			_, fault := c.policies[0].decide(context.Background(), frame, everyFact(), &world{}, &a)
+			if a.verdict != abi.Allow || fault.Class != FaultNone {
+				t.Errorf("%s, %d entries: %s, fault %+v; want allow", spec.Name, entries, a.verdict, fault)
+			}
+		}
+	}
+}
+
+// laterFrame returns a frame with more entries in its table, whose fields are one
+// byte each.
+func laterFrame(frame []byte, entries int) []byte {
+	le := binary.LittleEndian
+	const table = abi.FrameHeader + abi.FieldCount*abi.FieldEntry
+	more := (entries - abi.FieldCount) * abi.FieldEntry
+	later := append([]byte(nil), frame[:table]...)
+	for f := range abi.FieldCount {
+		if at := abi.FrameHeader + f*abi.FieldEntry; le.Uint32(later[at:]) != 0 {
+			le.PutUint32(later[at:], le.Uint32(later[at:])+uint32(more))
+		}
+	}
+	end := uint32(len(frame) + more)
+	for range entries - abi.FieldCount {
+		later = le.AppendUint32(le.AppendUint32(later, end), 1)
+	}
+	later = append(append(later, frame[table:]...), 0xff)
+	le.PutUint32(later[4:], uint32(len(later)))
+	return later
 }

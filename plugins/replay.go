@@ -162,6 +162,15 @@ func ParseFacts(facts, event []byte) (*abi.Facts, error) {
 			Members        int64   `json:"members"`
 			UserMembership *string `json:"user_membership"`
 			AgeMS          int64   `json:"age_ms"`
+
+			ACL                   json.RawMessage `json:"acl"`
+			Pending               *int64          `json:"pending"`
+			PendingServer         *int64          `json:"pending_server"`
+			MembersServer         *int64          `json:"members_server"`
+			Banned                *int64          `json:"banned"`
+			BannedServer          *int64          `json:"banned_server"`
+			UserMembershipSinceMS *int64          `json:"user_membership_since_ms"`
+			UserMembershipBy      *string         `json:"user_membership_by"`
 		} `json:"room"`
 	}
 	if err := json.Unmarshal(facts, &in); err != nil {
@@ -173,6 +182,12 @@ func ParseFacts(facts, event []byte) (*abi.Facts, error) {
 		}
 		return abi.Some(*s)
 	}
+	count := func(n *int64) abi.Number {
+		if n == nil {
+			return abi.Number{}
+		}
+		return abi.Count(*n)
+	}
 	f := &abi.Facts{
 		RequestID: in.RequestID, NowMS: in.NowMS, RoomID: in.RoomID, RoomVersion: in.RoomVersion,
 		UserID: in.UserID, UserLocalpart: in.UserLocalpart, UserServer: in.UserServer, Origin: in.Origin,
@@ -182,7 +197,17 @@ func ParseFacts(facts, event []byte) (*abi.Facts, error) {
 			Known: in.Room.Known, JoinRule: text(in.Room.JoinRule), Name: text(in.Room.Name), Alias: text(in.Room.Alias),
 			Topic: text(in.Room.Topic), Encrypted: in.Room.Encrypted, Members: in.Room.Members,
 			UserMembership: text(in.Room.UserMembership), AgeMS: in.Room.AgeMS,
+			Pending: count(in.Room.Pending), PendingServer: count(in.Room.PendingServer), MembersServer: count(in.Room.MembersServer),
+			Banned: count(in.Room.Banned), BannedServer: count(in.Room.BannedServer),
+			UserMembershipSinceMS: count(in.Room.UserMembershipSinceMS), UserMembershipBy: text(in.Room.UserMembershipBy),
 		},
+	}
+	switch acl := in.Room.ACL; {
+	case acl == nil:
+	case string(acl) == "null":
+		f.Room.ACL = abi.Some("") // the room has none
+	default:
+		f.Room.ACL = abi.Some(string(acl))
 	}
 	switch in.Phase {
 	case abi.MakeKnock.String():

@@ -178,11 +178,15 @@ func FuzzTrace(f *testing.F) {
 func TestParseFacts(t *testing.T) {
 	room := abi.RoomFacts{Known: true, JoinRule: abi.Some("knock"), Name: abi.Some(""), Topic: abi.Some("a\u2028\x00\"\\é<>&"), Encrypted: true,
 		Members: 1 << 60, UserMembership: abi.Some("leave"), AgeMS: -1}
+	more := *everyFact()
+	more.Room.ACL = abi.Some(`{"allow":["é<>&\u2028"],"deny":{}}`)
+	noACL := *everyFact()
+	noACL.Room = abi.RoomFacts{Known: true, ACL: abi.Some("")}
 	full := knockFacts()
 	full.Room, full.Displayname, full.AvatarURL = room, abi.Some("\x1b"), abi.Some("")
 	bare := &abi.Facts{Phase: abi.MakeKnock}
 	versions := &abi.Facts{Phase: abi.MakeKnock, SupportedVersions: []string{"", "11"}, Room: room}
-	for i, f := range []*abi.Facts{knockFacts(), full, bare, versions} {
+	for i, f := range []*abi.Facts{knockFacts(), full, bare, versions, everyFact(), &more, &noACL} {
 		b := abi.AppendJSON(nil, f)
 		got, err := ParseFacts(b, f.Event)
 		if err != nil {
@@ -190,6 +194,12 @@ func TestParseFacts(t *testing.T) {
 		} else if !bytes.Equal(abi.AppendFrame(nil, got), abi.AppendFrame(nil, f)) {
 			t.Errorf("%d: %s gives another frame", i, b)
 		}
+	}
+	// As edition 1.0 wrote them.
+	const old = `{"phase":"make_knock","request_id":"r","now_ms":1,"room_id":"!r:a","room_version":"11","user_id":"@u:b","user_localpart":"u",` +
+		`"user_server":"b","origin":"b","supported_versions":["11"],"room":{"known":true,"join_rule":"knock","encrypted":false,"members":2,"user_membership":"leave","age_ms":9}}`
+	if f, err := ParseFacts([]byte(old), nil); err != nil || f.Room.Pending.Present || f.Room.ACL.Present || f.Room.Members != 2 {
+		t.Errorf("facts of edition 1.0: %+v, %v", f, err)
 	}
 	for _, bad := range []string{``, `{}`, `{"phase":"make_knock"}`, string(abi.AppendJSON(nil, bare)) + " ",
 		strings.Replace(string(abi.AppendJSON(nil, bare)), `"now_ms"`, `"NOW_MS"`, 1)} {

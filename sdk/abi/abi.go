@@ -111,6 +111,9 @@ const (
 	// MaxGlob and MaxGlobText are the most of ImportGlobMatch.
 	MaxGlob     = 512
 	MaxGlobText = 64 << 10
+	// MaxRoomACL is the largest FieldRoomACL. A larger ACL is not told: beside the
+	// largest event it would not fit a frame, and a part of one is another.
+	MaxRoomACL = 16 << 10
 	// MaxACL and MaxServerName are the most of ImportACLAllows.
 	MaxACL        = 64 << 10
 	MaxServerName = 512

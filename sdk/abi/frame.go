@@ -33,8 +33,17 @@ const (
 	FieldUserMembership    Field = 22 // text: the knocker's membership before this knock, absent if none
 	FieldRoomAgeMS         Field = 23 // number: age of the host's view of the room
 
+	FieldRoomACL               Field = 24 // the content of the room's server ACL as canonical JSON; empty if it has none, absent if larger than MaxRoomACL or not told
+	FieldRoomPending           Field = 25 // number: users who have knocked and were not answered; absent if not told, like the four below
+	FieldRoomPendingServer     Field = 26 // number: those of them on the knocker's server
+	FieldRoomMembersServer     Field = 27 // number: joined members on the knocker's server
+	FieldRoomBanned            Field = 28 // number: banned users
+	FieldRoomBannedServer      Field = 29 // number: those of them on the knocker's server
+	FieldUserMembershipSinceMS Field = 30 // number: when the knocker's member event was made, by its server's clock
+	FieldUserMembershipBy      Field = 31 // text: who made it
+
 	// FieldCount is how many fields this version of the package knows.
-	FieldCount = 24
+	FieldCount = 32
 )
 
 // Layout of a request frame, all numbers little-endian: magic u32, total
@@ -79,6 +88,18 @@ type RoomFacts struct {
 	Members        int64
 	UserMembership Text
 	AgeMS          int64
+
+	// ACL is the content of the m.room.server_acl event as canonical JSON, at
+	// most MaxRoomACL bytes; present and empty for a room without one.
+	ACL Text
+	// Pending counts those who knocked and were not answered, Banned the banned
+	// users. The ones of a server count users whose ID has the server name of the
+	// knocker's, port included.
+	Pending, PendingServer, MembersServer, Banned, BannedServer Number
+	// UserMembershipSinceMS and UserMembershipBy are origin_server_ts and sender
+	// of the knocker's member event.
+	UserMembershipSinceMS Number
+	UserMembershipBy      Text
 }
 
 // Text is a string that may be absent, which is not the same as empty.
@@ -89,6 +110,15 @@ type Text struct {
 
 // Some returns a present text.
 func Some(s string) Text { return Text{Value: s, Present: true} }
+
+// Number is a number that may be absent, which is not the same as 0.
+type Number struct {
+	Value   int64
+	Present bool
+}
+
+// Count returns a present number.
+func Count(n int64) Number { return Number{Value: n, Present: true} }
 
 // AppendFrame appends the request frame of f to dst and returns it. It
 // allocates only where dst has no room. The frame's offsets count from
@@ -139,6 +169,14 @@ func AppendFrame(dst []byte, f *Facts) []byte {
 		w.number(FieldRoomMembers, f.Room.Members)
 		w.optional(FieldUserMembership, f.Room.UserMembership)
 		w.number(FieldRoomAgeMS, f.Room.AgeMS)
+		w.optional(FieldRoomACL, f.Room.ACL)
+		w.count(FieldRoomPending, f.Room.Pending)
+		w.count(FieldRoomPendingServer, f.Room.PendingServer)
+		w.count(FieldRoomMembersServer, f.Room.MembersServer)
+		w.count(FieldRoomBanned, f.Room.Banned)
+		w.count(FieldRoomBannedServer, f.Room.BannedServer)
+		w.count(FieldUserMembershipSinceMS, f.Room.UserMembershipSinceMS)
+		w.optional(FieldUserMembershipBy, f.Room.UserMembershipBy)
 	}
 
 	head := w.buf[start:]
@@ -181,6 +219,12 @@ func (w *frameWriter) number(f Field, n int64) {
 	w.begin()
 	w.buf = binary.LittleEndian.AppendUint64(w.buf, uint64(n))
 	w.end(f)
+}
+
+func (w *frameWriter) count(f Field, n Number) {
+	if n.Present {
+		w.number(f, n.Value)
+	}
 }
 
 func (w *frameWriter) truth(f Field, b bool) {

@@ -26,6 +26,10 @@ func read(fr abi.Frame) abi.Facts {
 		}
 		return int64(binary.LittleEndian.Uint64(b))
 	}
+	count := func(f abi.Field) abi.Number {
+		_, ok := fr.Field(f)
+		return abi.Number{Value: number(f), Present: ok}
+	}
 	truth := func(f abi.Field) bool {
 		b, _ := fr.Field(f)
 		return len(b) == 1 && b[0] == 1
@@ -54,6 +58,15 @@ func read(fr abi.Frame) abi.Facts {
 			Members:        number(abi.FieldRoomMembers),
 			UserMembership: text(abi.FieldUserMembership),
 			AgeMS:          number(abi.FieldRoomAgeMS),
+
+			ACL:                   text(abi.FieldRoomACL),
+			Pending:               count(abi.FieldRoomPending),
+			PendingServer:         count(abi.FieldRoomPendingServer),
+			MembersServer:         count(abi.FieldRoomMembersServer),
+			Banned:                count(abi.FieldRoomBanned),
+			BannedServer:          count(abi.FieldRoomBannedServer),
+			UserMembershipSinceMS: count(abi.FieldUserMembershipSinceMS),
+			UserMembershipBy:      text(abi.FieldUserMembershipBy),
 		},
 	}
 	if v := text(abi.FieldSupportedVersions); v.Value != "" {

@@ -44,6 +44,20 @@ func AppendJSON(dst []byte, f *Facts) []byte {
 		w.num("members", f.Room.Members)
 		w.text("user_membership", f.Room.UserMembership)
 		w.num("age_ms", f.Room.AgeMS)
+		if acl := f.Room.ACL; acl.Present {
+			w.key("acl")
+			if acl.Value == "" {
+				acl.Value = "null"
+			}
+			w.buf = append(w.buf, acl.Value...)
+		}
+		w.count("pending", f.Room.Pending)
+		w.count("pending_server", f.Room.PendingServer)
+		w.count("members_server", f.Room.MembersServer)
+		w.count("banned", f.Room.Banned)
+		w.count("banned_server", f.Room.BannedServer)
+		w.count("user_membership_since_ms", f.Room.UserMembershipSinceMS)
+		w.text("user_membership_by", f.Room.UserMembershipBy)
 	}
 	return append(w.buf, '}', '}')
 }
@@ -74,6 +88,12 @@ func (w *jsonWriter) text(k string, t Text) {
 func (w *jsonWriter) num(k string, n int64) {
 	w.key(k)
 	w.buf = strconv.AppendInt(w.buf, n, 10)
+}
+
+func (w *jsonWriter) count(k string, n Number) {
+	if n.Present {
+		w.num(k, n.Value)
+	}
 }
 
 func (w *jsonWriter) truth(k string, b bool) {

@@ -28,7 +28,10 @@ var frames = []struct {
 		RequestID: "01-a", NowMS: 1_700_000_000_123,
 		Room: abi.RoomFacts{Known: true, JoinRule: abi.Some("knock"), Name: abi.Some("Lobby"),
 			Alias: abi.Some("#lobby:here.example"), Topic: abi.Some(""), Encrypted: true,
-			Members: 42, UserMembership: abi.Some("leave"), AgeMS: 0},
+			Members: 42, UserMembership: abi.Some("leave"), AgeMS: 0,
+			ACL:     abi.Some(`{"allow":["*"],"allow_ip_literals":false,"deny":["evil.example","*.\u0007\"é"]}`),
+			Pending: abi.Count(3), PendingServer: abi.Count(0), MembersServer: abi.Count(7), Banned: abi.Count(1 << 33), BannedServer: abi.Count(1),
+			UserMembershipSinceMS: abi.Count(-1), UserMembershipBy: abi.Some("@mod:here.example")},
 	}},
 	{"make_knock, nothing known", abi.Facts{
 		Phase: abi.MakeKnock, RoomID: "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM", RoomVersion: "12",
@@ -42,7 +45,8 @@ var frames = []struct {
 		AvatarURL: abi.Some("mxc://example.org/abc"), ContentHashOK: true,
 		Event:     []byte(`{"content":{"membership":"knock"},"type":"m.room.member"}`),
 		RequestID: "01-c", NowMS: 1_700_000_000_456,
-		Room: abi.RoomFacts{Known: true, JoinRule: abi.Some("knock_restricted"), Members: 1 << 40, AgeMS: 61_000},
+		Room: abi.RoomFacts{Known: true, JoinRule: abi.Some("knock_restricted"), Members: 1 << 40, AgeMS: 61_000,
+			ACL: abi.Some("")},
 	}},
 	{"send_knock, changed after signing", abi.Facts{
 		Phase: abi.SendKnock, RoomID: "!room:here.example", RoomVersion: "7",
@@ -141,7 +145,8 @@ func vectorOf(name string, frame abi.Frame) vector {
 		}
 		name := strings.Split(fieldNames, " ")[f]
 		switch f {
-		case abi.FieldNowMS, abi.FieldRoomMembers, abi.FieldRoomAgeMS:
+		case abi.FieldNowMS, abi.FieldRoomMembers, abi.FieldRoomAgeMS, abi.FieldRoomPending, abi.FieldRoomPendingServer,
+			abi.FieldRoomMembersServer, abi.FieldRoomBanned, abi.FieldRoomBannedServer, abi.FieldUserMembershipSinceMS:
 			v.Numbers[name] = int64(binary.LittleEndian.Uint64(b))
 		case abi.FieldContentHashOK, abi.FieldRoomKnown, abi.FieldRoomEncrypted:
 			v.Truths[name] = b[0] == 1
@@ -155,4 +160,6 @@ func vectorOf(name string, frame abi.Frame) vector {
 // fieldNames are the names of the fields in README.md, by number.
 const fieldNames = "json room_id room_version user_id user_localpart user_server origin supported_versions " +
 	"reason displayname avatar_url event request_id now_ms content_hash_ok room_known room_join_rule room_name " +
-	"room_alias room_topic room_encrypted room_members user_membership room_age_ms"
+	"room_alias room_topic room_encrypted room_members user_membership room_age_ms " +
+	"room_acl room_pending room_pending_server room_members_server room_banned room_banned_server " +
+	"user_membership_since_ms user_membership_by"

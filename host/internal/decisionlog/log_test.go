@@ -128,7 +128,10 @@ func TestRestore(t *testing.T) {
 	facts := &abi.Facts{
 		Phase: abi.SendKnock, RoomID: "!r:here", RoomVersion: "11", UserID: "@u:there", UserLocalpart: "u", UserServer: "there", Origin: "there",
 		Reason: abi.Some("let me \"in\"\n"), Event: []byte(`{"content":{"reason":"let me \"in\"\n"},"type":"m.room.member"}`),
-		RequestID: "req1", NowMS: 1000, ContentHashOK: true, Room: abi.RoomFacts{Known: true, Name: abi.Some("<Lobby>"), Members: 3},
+		RequestID: "req1", NowMS: 1000, ContentHashOK: true, Room: abi.RoomFacts{
+			Known: true, Name: abi.Some("<Lobby>"), Members: 3, ACL: abi.Some(`{"allow":["<*>"]}`), Pending: abi.Count(2), PendingServer: abi.Count(0),
+			UserMembership: abi.Some("leave"), UserMembershipSinceMS: abi.Count(5), UserMembershipBy: abi.Some("@mod:here"),
+		},
 	}
 	decision := plugins.Decision{
 		Verdict: abi.Deny, Policy: "reasons", Revision: "abc", Message: "no", Note: "n", Code: "c", Detail: []byte(`{"rule": 2}`),
@@ -156,6 +159,12 @@ func TestRestore(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(plugins.Decision{})); diff != "" {
 			t.Error(diff)
 		}
+	}
+	// Of before there were more facts of the room.
+	old := &store.Decision{Verdict: "deny", Detail: `{"facts":{"phase":"make_knock","request_id":"r","now_ms":1,"room_id":"!r:a","room_version":"11","user_id":"@u:b",` +
+		`"user_localpart":"u","user_server":"b","origin":"b","supported_versions":["11"],"room":{"known":true,"join_rule":"knock","encrypted":false,"members":2,"age_ms":9}},"steps":[]}`}
+	if r, err := Restore(old); err != nil || r.Facts.Room.Members != 2 || r.Facts.Room.Pending.Present {
+		t.Errorf("an old decision: %+v, %v", r, err)
 	}
 	for _, detail := range []string{"", "[]", `{"facts":{}}`, `{"facts":{},"steps":[{"verdict":"so"}]}`} {
 		if _, err := Restore(&store.Decision{Verdict: "deny", Detail: detail}); err == nil {

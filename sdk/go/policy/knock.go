@@ -170,6 +170,47 @@ func (k *Knock) RoomMembers() int64 { return k.number(abi.FieldRoomMembers) }
 // RoomAgeMS returns how old the host's view of the room is, in milliseconds.
 func (k *Knock) RoomAgeMS() int64 { return k.number(abi.FieldRoomAgeMS) }
 
+// RoomACL returns the content of the room's server ACL as JSON, for [ACLAllows]:
+// "" if the room has none. told is false if the host did not say, or could not
+// since it is too large.
+func (k *Knock) RoomACL() (acl string, told bool) { return k.Text(abi.FieldRoomACL) }
+
+// RoomPending returns how many users have knocked and were not answered. Like the
+// four counts below, it is told by a host that has read the room's members.
+func (k *Knock) RoomPending() (n int64, told bool) { return k.Number(abi.FieldRoomPending) }
+
+// RoomPendingServer returns how many of [Knock.RoomPending] are of the knocker's
+// server.
+func (k *Knock) RoomPendingServer() (n int64, told bool) {
+	return k.Number(abi.FieldRoomPendingServer)
+}
+
+// RoomMembersServer returns how many of [Knock.RoomMembers] are of the knocker's
+// server.
+func (k *Knock) RoomMembersServer() (n int64, told bool) {
+	return k.Number(abi.FieldRoomMembersServer)
+}
+
+// RoomBanned returns how many users are banned from the room.
+func (k *Knock) RoomBanned() (n int64, told bool) { return k.Number(abi.FieldRoomBanned) }
+
+// RoomBannedServer returns how many of [Knock.RoomBanned] are of the knocker's
+// server.
+func (k *Knock) RoomBannedServer() (n int64, told bool) {
+	return k.Number(abi.FieldRoomBannedServer)
+}
+
+// UserMembershipSinceMS returns when the event was made that
+// [Knock.UserMembership] is from, in milliseconds since the Unix epoch. The clock
+// is that of its sender's server, which may be wrong or lie.
+func (k *Knock) UserMembershipSinceMS() (ms int64, told bool) {
+	return k.Number(abi.FieldUserMembershipSinceMS)
+}
+
+// UserMembershipBy returns who sent the event that [Knock.UserMembership] is from,
+// such as the moderator who declined an earlier knock; "" if the host did not say.
+func (k *Knock) UserMembershipBy() string { return k.text(abi.FieldUserMembershipBy) }
+
 // StripPort returns a Matrix server name without its port: "example.org" for
 // "example.org:8448", "[::1]" for "[::1]:8448".
 func StripPort(name string) string {
