@@ -27,12 +27,21 @@ type Room struct {
 
 	// Member returns the current m.room.member event of a user, or nil.
 	Member func(matrix.UserID) *pdu.Event
-	// Joined counts the joined members.
-	Joined int64
+	// Counts is of all members.
+	Counts
+	// Of returns the counts of a server's.
+	Of func(matrix.ServerName) Counts
 	// At is when this state was read.
 	At time.Time
 	// Position orders the snapshots of one room: a later one is higher.
 	Position int64
+}
+
+// Counts says how many users have a membership of a room.
+type Counts struct {
+	// Joined counts the joined members, Pending those who knocked and were not
+	// answered, Banned those who are banned.
+	Joined, Pending, Banned int64
 }
 
 // AuthState returns the part of the room's state that decides over a knock of

@@ -172,17 +172,17 @@ func (r *room) queue(ctx context.Context, c *call, e *pdu.Event) (queued bool, e
 	if err != nil {
 		return false, err
 	}
-	if e.Membership() == pdu.Leave {
-		// place needs what the sender is now, and reads nothing.
-		if _, err := r.readMember(ctx, s.own, s.Version, e.Sender()); err != nil {
-			return false, err
-		}
-	}
 	slot, err := r.l.Store.Reserve(ctx)
 	if err != nil {
 		return false, err
 	}
 	if err := r.load(ctx); err != nil {
+		slot.Release()
+		return false, err
+	}
+	// place needs what the sender is now, and reads nothing. It is read as late as
+	// can be, since only so many members are in memory.
+	if _, err := r.readMember(ctx, r.current.Load().own, s.Version, e.Sender()); err != nil {
 		slot.Release()
 		return false, err
 	}
@@ -202,11 +202,12 @@ func (r *room) place(slot store.Slot, c *call, e *pdu.Event, base int64) error {
 	}
 	own := r.pending.own
 	state := own.auth(e.Sender())
+	member, known := r.pendingMember(e.Sender())
+	if !known {
+		return errAgain
+	}
 	if e.Membership() == pdu.Leave {
-		var known bool
-		if state.Member, known = r.pendingMember(e.Sender()); !known {
-			return errAgain
-		}
+		state.Member = member
 	}
 	if err := pdu.CheckMembership(e, state); err != nil {
 		return err
@@ -214,7 +215,7 @@ func (r *room) place(slot store.Slot, c *call, e *pdu.Event, base int64) error {
 	if state.Member != nil && own.get(typeMember, string(e.Sender())) == state.Member && e.Membership() == pdu.Leave {
 		own = own.without(place{typeMember, string(e.Sender())}, r.l.Answer)
 	}
-	r.append(slot, e, false, base, own, func(err error) {
+	r.append(slot, e, false, base, own, membershipOf(member), func(err error) {
 		if errors.Is(err, store.ErrConflict) {
 			err = errAgain
 		}

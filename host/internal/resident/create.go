@@ -71,6 +71,8 @@ func (l *Local) CreateRoom(ctx context.Context, spec RoomSpec) (matrix.RoomID, e
 				After:   after,
 				Prev:    e.PrevEvents(),
 				Current: true,
+
+				Membership: e.Membership(),
 			}); err != nil {
 				return err
 			}

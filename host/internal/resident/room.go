@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/pdu"
 	"github.com/knockgate/knockgate/host/internal/store"
@@ -126,6 +127,7 @@ func (r *room) snapshotOf(data *store.RoomData) (*snapshot, error) {
 	s := &snapshot{head: data.HeadEvent, extremities: data.Extremities, complete: !data.Truncated}
 	s.ID, s.VersionID, s.Position, s.At = data.ID, data.Version, data.Head, r.l.Now()
 	s.Member = func(matrix.UserID) *pdu.Event { return nil }
+	s.Of = func(matrix.ServerName) knock.Counts { return knock.Counts{} }
 	version, ok := matrix.LookupRoomVersion(data.Version)
 	if !ok {
 		return s, nil
@@ -145,6 +147,13 @@ func (r *room) snapshotOf(data *store.RoomData) (*snapshot, error) {
 	// Our own events are a chain, and the first extremity follows all of it.
 	s.own = newOwnState(events, s.extremities[0].Base, r.l.Answer)
 	s.setOwn(s.own, r)
+	s.waiting = newTally(data.Waiting)
+	for at, e := range events {
+		if at.typ == typeMember {
+			s.waiting = s.waiting.moved(e.Event, "")
+		}
+	}
+	s.count()
 	return s, nil
 }
 
@@ -271,11 +280,11 @@ func (r *room) committed(next *snapshot, epoch int64, e *pdu.Event, base int64, 
 	}
 }
 
-// append queues an event that the caller made on top of the pending state.
-// The caller holds mu and a slot.
-func (r *room) append(slot store.Slot, e *pdu.Event, own bool, base int64, state *ownState, done func(error)) *store.Ticket {
+// append queues an event that the caller made on top of the pending state; was is
+// the membership that a member event ends. The caller holds mu and a slot.
+func (r *room) append(slot store.Slot, e *pdu.Event, own bool, base int64, state *ownState, was string, done func(error)) *store.Ticket {
 	before, epoch := r.pending, r.epoch
-	next := before.after(e, base, state)
+	next := before.after(e, base, state, was)
 	if state != before.own {
 		next.setOwn(state, r)
 	}
@@ -292,6 +301,8 @@ func (r *room) append(slot store.Slot, e *pdu.Event, own bool, base int64, state
 		After:   before.head,
 		Prev:    before.consumed(e),
 		Current: true,
+
+		Membership: e.Membership(),
 	}
 	return slot.Submit(
 		func(tx *store.Tx) error { return tx.Append(a) },

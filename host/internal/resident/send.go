@@ -108,6 +108,6 @@ func (r *room) placeOwn(slot store.Slot, d *draft, content canonicaljson.Value, 
 		return nil, nil, err
 	}
 	seq := r.pending.Position + 1
-	ticket := r.append(slot, e, true, seq, own.with(e, seq, r.l.Answer), func(error) {})
+	ticket := r.append(slot, e, true, seq, own.with(e, seq, r.l.Answer), membershipOf(target), func(error) {})
 	return e, ticket, nil
 }

@@ -35,8 +35,9 @@ type ownState struct {
 	// byID finds the events that a knock or leave may list as auth_events.
 	byID map[matrix.EventID]*pdu.Event
 	// last is the place of the latest own event.
-	last   int64
-	joined int64
+	last int64
+	// joined and banned count users.
+	joined, banned tally
 	// answer is the body of an accepted knock's 200.
 	answer []byte
 }
@@ -44,17 +45,22 @@ type ownState struct {
 // newOwnState makes the state of a set of events.
 func newOwnState(events map[place]placed, last int64, format Format) *ownState {
 	s := &ownState{events: events, byID: make(map[matrix.EventID]*pdu.Event), last: last}
+	joined, banned := make(map[matrix.ServerName]int64), make(map[matrix.ServerName]int64)
 	for at, e := range events {
 		switch at.typ {
 		case typeMember:
-			if e.Membership() == "join" {
-				s.joined++
+			switch e.Membership() {
+			case "join":
+				joined[matrix.UserID(at.key).Server()]++
+			case "ban":
+				banned[matrix.UserID(at.key).Server()]++
 			}
 			s.byID[e.ID()] = e.Event
 		case typeCreate, typePowerLevels, typeJoinRules:
 			s.byID[e.ID()] = e.Event
 		}
 	}
+	s.joined, s.banned = newTally(joined), newTally(banned)
 	room := new(knock.Room)
 	s.fill(room)
 	s.answer = appendKnockState(nil, room, format)
@@ -87,7 +93,7 @@ func (s *ownState) fill(r *knock.Room) {
 	r.Name, r.Alias = s.get("m.room.name", ""), s.get("m.room.canonical_alias", "")
 	r.Topic, r.Avatar = s.get("m.room.topic", ""), s.get("m.room.avatar", "")
 	r.Encryption = s.get("m.room.encryption", "")
-	r.Joined = s.joined
+	r.Joined, r.Banned = s.joined.total, s.banned.total
 }
 
 // auth returns what decides over a knock of user. Their own knock, or their
@@ -114,6 +120,8 @@ const maxDepth = 1<<53 - 1
 type snapshot struct {
 	knock.Room
 	own *ownState
+	// waiting counts those who knocked and were not answered.
+	waiting tally
 	// head is the event at Position.
 	head matrix.EventID
 	// extremities are ordered by base and then seq, highest first, so that the
@@ -125,8 +133,8 @@ type snapshot struct {
 
 // after returns the snapshot after one more event, which is the new current
 // state of its place. own is the state with it, or the old one where
-// it changes nothing there.
-func (s *snapshot) after(e *pdu.Event, base int64, own *ownState) *snapshot {
+// it changes nothing there. was is the membership that a member event ends.
+func (s *snapshot) after(e *pdu.Event, base int64, own *ownState, was string) *snapshot {
 	next := *s
 	next.Position++
 	next.head = e.ID()
@@ -134,6 +142,10 @@ func (s *snapshot) after(e *pdu.Event, base int64, own *ownState) *snapshot {
 		next.own = own
 		own.fill(&next.Room)
 	}
+	if e.Type() == typeMember {
+		next.waiting = s.waiting.moved(e, was)
+	}
+	next.count()
 	x := store.Extremity{ID: e.ID(), Base: base, Seq: next.Position, Depth: e.Depth()}
 	list := make([]store.Extremity, 0, len(s.extremities)+1)
 	for _, old := range s.extremities {
@@ -150,6 +162,30 @@ func (s *snapshot) after(e *pdu.Event, base int64, own *ownState) *snapshot {
 	}
 	next.extremities = list
 	return &next
+}
+
+// count sets what says how many users there are.
+func (s *snapshot) count() {
+	own, waiting := s.own, s.waiting
+	s.Pending = waiting.total
+	s.Of = func(server matrix.ServerName) knock.Counts {
+		return knock.Counts{Joined: own.joined.of(server), Pending: waiting.of(server), Banned: own.banned.of(server)}
+	}
+}
+
+// moved returns the tally of those who wait after a member event, which ends the
+// membership was.
+func (t tally) moved(e *pdu.Event, was string) tally {
+	key, _ := e.StateKey()
+	is := e.Membership()
+	switch server := matrix.UserID(key).Server(); {
+	case was == is:
+	case is == pdu.Knock:
+		return t.plus(server, 1)
+	case was == pdu.Knock:
+		return t.plus(server, -1)
+	}
+	return t
 }
 
 // consumed returns which of an event's prev_events may be extremities.

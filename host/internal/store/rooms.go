@@ -54,6 +54,9 @@ type RoomData struct {
 	// more in the store if Truncated is set.
 	Extremities []Extremity
 	Truncated   bool
+	// Waiting counts the users of other servers who have knocked and were not
+	// answered, by server; nil if there are none.
+	Waiting map[matrix.ServerName]int64
 }
 
 // readStmt names a prepared statement of the readers.
@@ -69,6 +72,7 @@ const (
 	rdState
 	rdOwnAt
 	rdRemoteMembers
+	rdWaiting
 	rdKeys
 	readCount
 )
@@ -85,6 +89,7 @@ var readSQL = [readCount]string{
 	rdState:         "SELECT " + eventColumns + " FROM room_state s JOIN events e ON e.event_id = s.event_id WHERE s.room_id = ? AND s.type = ? AND s.state_key = ?",
 	rdOwnAt:         "SELECT " + eventColumns + " FROM events e WHERE e.room_id = ? AND e.type = ? AND e.state_key = ? AND e.seq <= ? AND e.own = 1 ORDER BY e.seq DESC LIMIT 1",
 	rdRemoteMembers: "SELECT " + eventColumns + " FROM room_state s JOIN events e ON e.event_id = s.event_id WHERE s.room_id = ? AND s.type = 'm.room.member' AND s.own = 0 AND s.position > ? ORDER BY s.position LIMIT ?",
+	rdWaiting:       "SELECT state_key FROM room_state WHERE room_id = ? AND type = 'm.room.member' AND own = 0 AND membership = 'knock'",
 	rdKeys:          "SELECT body, fetched_at FROM server_keys WHERE server = ?",
 }
 
@@ -148,7 +153,28 @@ func (s *Store) loadRoom(ctx context.Context, id matrix.RoomID, limit int) (_ *R
 	if len(data.Extremities) > limit {
 		data.Extremities, data.Truncated = data.Extremities[:limit], true
 	}
-	return data, nil
+	if rows, err = tx.StmtContext(ctx, s.reads[rdWaiting]).QueryContext(ctx, string(id)); err != nil {
+		return nil, err
+	}
+	data.Waiting, err = countByServer(rows)
+	return data, err
+}
+
+// countByServer counts user IDs by their server, and closes the rows.
+func countByServer(rows *sql.Rows) (map[matrix.ServerName]int64, error) {
+	defer rows.Close()
+	var by map[matrix.ServerName]int64
+	for rows.Next() {
+		var user matrix.UserID
+		if err := rows.Scan(&user); err != nil {
+			return nil, err
+		}
+		if by == nil {
+			by = make(map[matrix.ServerName]int64)
+		}
+		by[user.Server()]++
+	}
+	return by, rows.Err()
 }
 
 // Event returns an event's row, and false if it is not stored.

@@ -46,8 +46,9 @@ var writeSQL = [writeCount]string{
 	stInsertEvent:   "INSERT INTO events (event_id, room_id, seq, type, state_key, sender, depth, own, base, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	stDropExtremity: "DELETE FROM extremities WHERE room_id = ? AND event_id = ?",
 	stAddExtremity:  "INSERT INTO extremities (room_id, event_id, base, seq, depth) VALUES (?, ?, ?, ?, ?)",
-	stSetState: `INSERT INTO room_state (room_id, type, state_key, event_id, position, own) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (room_id, type, state_key) DO UPDATE SET event_id = excluded.event_id, position = excluded.position, own = excluded.own`,
+	stSetState: `INSERT INTO room_state (room_id, type, state_key, event_id, position, own, membership) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (room_id, type, state_key) DO UPDATE SET event_id = excluded.event_id, position = excluded.position, own = excluded.own,
+			membership = excluded.membership`,
 	stSaveKeys: `INSERT INTO server_keys (server, body, fetched_at) VALUES (?, ?, ?)
 		ON CONFLICT (server) DO UPDATE SET body = excluded.body, fetched_at = excluded.fetched_at`,
 	stInsertDecision: insertDecision,
@@ -85,6 +86,8 @@ type Append struct {
 	Prev []matrix.EventID
 	// Current makes the event the current state of its type and state key.
 	Current bool
+	// Membership is that of a member event; "" for another.
+	Membership string
 }
 
 // Append stores an event as the next of its room, and makes it a forward
@@ -124,6 +127,6 @@ func (t *Tx) append(a *Append, room, id string) error {
 	if !a.Current {
 		return nil
 	}
-	_, err := t.exec(stSetState, room, a.Type, a.StateKey, id, a.Seq, own)
+	_, err := t.exec(stSetState, room, a.Type, a.StateKey, id, a.Seq, own, a.Membership)
 	return err
 }
