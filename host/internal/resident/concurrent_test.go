@@ -9,8 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/pdu"
+	"github.com/knockgate/knockgate/host/internal/store"
 )
 
 // TestHammerOneRoom: many users knock on one room at once, from templates old
@@ -101,6 +103,7 @@ func (w *world) checkAgrees(t *testing.T, id matrix.RoomID, events int64) {
 			t.Errorf("the state at %v is %s in memory, %s in the store", at, e.ID(), state[at])
 		}
 	}
+	w.checkCounts(t, s, data)
 	// Walk back from the extremities: every event is reached, none of them is
 	// an extremity too.
 	seen := make(map[matrix.EventID]bool)
@@ -146,6 +149,47 @@ func (w *world) checkAgrees(t *testing.T, id matrix.RoomID, events int64) {
 	}
 	if int64(len(seen)) != events {
 		t.Errorf("%d events reached from the extremities, want %d", len(seen), events)
+	}
+}
+
+// checkCounts holds what a snapshot counts to all member events in the store.
+func (w *world) checkCounts(t *testing.T, s *snapshot, data *store.RoomData) {
+	t.Helper()
+	rows, err := w.Store.RemoteMembers(context.Background(), s.ID, 0, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all knock.Counts
+	of := map[matrix.ServerName]knock.Counts{"nobody.example": {}}
+	for _, row := range append(rows, data.OwnState...) {
+		if row.Type != typeMember {
+			continue
+		}
+		e, err := pdu.ParseStored(row.JSON, s.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := matrix.UserID(row.StateKey).Server()
+		c := of[server]
+		for _, c := range []*knock.Counts{&all, &c} {
+			switch e.Membership() {
+			case "join":
+				c.Joined++
+			case pdu.Knock:
+				c.Pending++
+			case "ban":
+				c.Banned++
+			}
+		}
+		of[server] = c
+	}
+	if diff := cmp.Diff(all, s.Counts); diff != "" {
+		t.Errorf("counts (-store +memory):\n%s", diff)
+	}
+	for server, want := range of {
+		if got := s.Of(server); got != want {
+			t.Errorf("counts of %s: %+v in memory, %+v in the store", server, got, want)
+		}
 	}
 }
 

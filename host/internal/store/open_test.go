@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/knockgate/knockgate/host/internal/matrix"
 )
 
 func TestMode(t *testing.T) {
@@ -156,6 +158,37 @@ func rawOpen(t *testing.T, path string) *sql.DB {
 		t.Fatal(err)
 	}
 	return db
+}
+
+// TestOldMembers: members of before there was a column for it have their
+// membership in it.
+func TestOldMembers(t *testing.T) {
+	ctx, path := context.Background(), filepath.Join(t.TempDir(), "store.db")
+	s := openAt(t, path)
+	makeRoom(t, s, testRoom)
+	for seq, membership := range []string{"join", "knock", "knock", "leave"} {
+		a := event(testRoom, int64(seq)+1)
+		a.JSON, a.Membership = []byte(`{"content":{"membership":"`+membership+`"}}`), membership
+		if err := s.Write(ctx, func(tx *Tx) error { return tx.Append(a) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(s *Store) {
+		t.Helper()
+		data, err := s.LoadRoom(ctx, testRoom, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[matrix.ServerName]int64{"there.example": 2}, data.Waiting); diff != "" {
+			t.Errorf("waiting (-want +got):\n%s", diff)
+		}
+	}
+	check(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rawSQL(t, path, "DROP INDEX room_state_waiting; ALTER TABLE room_state DROP COLUMN membership; DELETE FROM goose_db_version WHERE version_id = 5")
+	check(openAt(t, path))
 }
 
 func rawSQL(t *testing.T, path, query string) {
