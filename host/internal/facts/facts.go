@@ -89,8 +89,22 @@ func roomFacts(r Request, user matrix.UserID, room *knock.Room) abi.RoomFacts {
 	}
 	if member := room.Member(user); member != nil {
 		f.UserMembership = abi.Some(member.Membership())
+		f.UserMembershipSinceMS = abi.Count(member.OriginServerTS())
+		f.UserMembershipBy = abi.Some(string(member.Sender()))
 	}
+	if room.ACL == nil {
+		f.ACL = abi.Some("")
+	} else if b := room.ACL.Content().Canonical(); len(b) <= abi.MaxRoomACL {
+		f.ACL = abi.Some(string(b))
+	}
+	count(&f, room.Counts, room.Of(user.Server()))
 	return f
+}
+
+// count tells who waits, who is banned, and how many of a server are what.
+func count(f *abi.RoomFacts, all, server knock.Counts) {
+	f.Pending, f.Banned = abi.Count(all.Pending), abi.Count(all.Banned)
+	f.MembersServer, f.PendingServer, f.BannedServer = abi.Count(server.Joined), abi.Count(server.Pending), abi.Count(server.Banned)
 }
 
 func outlineFacts(r Request, room *knock.Outline) abi.RoomFacts {
@@ -107,8 +121,17 @@ func outlineFacts(r Request, room *knock.Outline) abi.RoomFacts {
 		Members:   room.Joined,
 		AgeMS:     max(0, r.At.Sub(room.At).Milliseconds()),
 	}
+	if room.ACLTold && len(room.ACL) <= abi.MaxRoomACL {
+		f.ACL = abi.Some(room.ACL)
+	}
+	if room.MembersRead {
+		count(&f, room.Counts, room.OfServer)
+	}
 	if room.Membership != "" {
 		f.UserMembership = abi.Some(room.Membership)
+	}
+	if room.By != "" {
+		f.UserMembershipSinceMS, f.UserMembershipBy = abi.Count(room.SinceMS), abi.Some(string(room.By))
 	}
 	return f
 }
@@ -116,12 +139,12 @@ func outlineFacts(r Request, room *knock.Outline) abi.RoomFacts {
 // some returns s, cut; absent if it is empty.
 func some(s string) abi.Text { return cut(abi.Text{Value: s, Present: s != ""}) }
 
-// maxRoomText is the most of a room's name, alias or topic that is told, in
-// bytes. Beside the largest event, more would not fit a request frame.
+// maxRoomText is the most of a room's name, alias, topic or join rule that is told,
+// in bytes as it is and as it stands in JSON. Beside the largest event and
+// abi.MaxRoomACL, more would not fit a request frame.
 const maxRoomText = 2048
 
-// field returns a text of an event's content, cut to maxRoomText on the border
-// of a character; absent if there is no event.
+// field returns a text of an event's content, cut to maxRoomText; absent if there is no event.
 func field(ev *pdu.Event, key string) abi.Text {
 	if ev == nil {
 		return abi.Text{}
@@ -129,14 +152,25 @@ func field(ev *pdu.Event, key string) abi.Text {
 	return cut(text(ev.Content().Get(key)))
 }
 
-// cut cuts t to maxRoomText.
+// cut cuts t to maxRoomText on the border of a character.
 func cut(t abi.Text) abi.Text {
-	if len(t.Value) > maxRoomText {
-		end := maxRoomText
-		for !utf8.RuneStart(t.Value[end]) {
-			end--
+	if 6*len(t.Value) <= maxRoomText {
+		return t // whatever it holds
+	}
+	size := 0
+	for i, c := range t.Value {
+		switch {
+		case c < ' ':
+			size += len(`\u0000`)
+		case c == '"' || c == '\\':
+			size += 2
+		default:
+			size += utf8.RuneLen(c)
 		}
-		t.Value = t.Value[:end]
+		if size > maxRoomText {
+			t.Value = t.Value[:i]
+			return t
+		}
 	}
 	return t
 }
