@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/upstream"
 )
@@ -21,9 +22,15 @@ func (s *system) openUpstream() error {
 			return fmt.Errorf("%s: upstream.ca_file: %w", s.cfg.Path, err)
 		}
 	}
-	if u.Admin != nil {
-		if _, err := upstream.TokenFile(u.Admin.TokenFile)(); err != nil {
-			return fmt.Errorf("%s: upstream.admin.token_file: %w", s.cfg.Path, err)
+	for _, f := range []struct {
+		key string
+		api *config.UpstreamAPI
+	}{{"admin", u.Admin}, {"bot", u.Bot}} {
+		if f.api == nil {
+			continue
+		}
+		if _, err := upstream.TokenFile(f.api.TokenFile)(); err != nil {
+			return fmt.Errorf("%s: upstream.%s.token_file: %w", s.cfg.Path, f.key, err)
 		}
 	}
 	s.upstream = upstream.New(o)
@@ -33,11 +40,27 @@ func (s *system) openUpstream() error {
 // newFront returns the handler of gateway mode.
 func (s *system) newFront(stages gateway.Stages) *gateway.Front {
 	o := gateway.FrontOptions{Stages: stages, Upstream: s.upstream}
-	if admin := s.cfg.Upstream.Admin; admin != nil {
-		o.Outlines = upstream.NewAdmin(upstream.AdminOptions{
-			URL: admin.URL, Token: upstream.TokenFile(admin.TokenFile), Upstream: s.upstream,
-			MaxAge: admin.MaxAge, Now: s.now, Log: s.log,
-		})
+	if rooms := s.newRooms(); rooms != nil {
+		o.Outlines = rooms
 	}
 	return gateway.NewFront(o)
+}
+
+// newRooms returns what policies are told of rooms from, and nil if nobody tells.
+func (s *system) newRooms() *upstream.Rooms {
+	u := s.cfg.Upstream
+	api := func(a *config.UpstreamAPI) upstream.API {
+		return upstream.API{URL: a.URL, Token: upstream.TokenFile(a.TokenFile), Upstream: s.upstream}
+	}
+	var sources []upstream.Source
+	if u.Admin != nil {
+		sources = append(sources, upstream.NewAdmin(api(u.Admin)))
+	}
+	if u.Bot != nil {
+		sources = append(sources, upstream.NewBot(api(u.Bot)))
+	}
+	if sources == nil {
+		return nil
+	}
+	return upstream.NewRooms(upstream.RoomsOptions{Sources: sources, MaxAge: u.FactsMaxAge, Now: s.now, Log: s.log})
 }

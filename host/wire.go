@@ -28,7 +28,7 @@ var (
 	_ gateway.Policies  = decider{}
 	_ gateway.Recorder  = (*decisionlog.Log)(nil)
 	_ gateway.Upstream  = (*upstream.Upstream)(nil)
-	_ gateway.Outlines  = (*upstream.Admin)(nil)
+	_ gateway.Outlines  = (*upstream.Rooms)(nil)
 	_ decisionlog.Store = (*store.Store)(nil)
 	_ serverkey.Cache   = (*store.Store)(nil)
 	_ serverkey.Fetcher = (*discovery.Client)(nil)

@@ -151,22 +151,26 @@ func TestUpstream(t *testing.T) {
 		want       *Upstream
 	}{
 		{"none", "", nil},
-		{"defaults", upstreamURL, &Upstream{URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute}},
+		{"defaults", upstreamURL, &Upstream{URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute, FactsMaxAge: 5 * time.Second}},
 		{
 			"all", "[upstream]\nurl = \"https://hs.example\"\nca_file = \"ca.pem\"\nconnect_timeout = \"1s\"\nanswer_timeout = \"2m\"\n" +
-				"trusted_proxies = [\"127.0.0.0/8\", \"::1/128\"]\n[upstream.admin]\nurl = \"http://10.0.0.1:8008\"\ntoken_file = \"token\"\nmax_age = \"500ms\"\n",
+				"trusted_proxies = [\"127.0.0.0/8\", \"::1/128\"]\nfacts_max_age = \"500ms\"\n[upstream.admin]\nurl = \"http://10.0.0.1:8008\"\ntoken_file = \"token\"\n" +
+				"[upstream.bot]\nurl = \"http://10.0.0.2\"\ntoken_file = \"token\"\n",
 			&Upstream{
 				URL: &url.URL{Scheme: "https", Host: "hs.example"}, CAFile: filepath.Join(dir, "ca.pem"),
 				ConnectTimeout: time.Second, AnswerTimeout: 2 * time.Minute,
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
-				Admin:          &UpstreamAdmin{URL: here("10.0.0.1:8008"), TokenFile: filepath.Join(dir, "token"), MaxAge: 500 * time.Millisecond},
+				FactsMaxAge:    500 * time.Millisecond,
+				Admin:          &UpstreamAPI{URL: here("10.0.0.1:8008"), TokenFile: filepath.Join(dir, "token")},
+				Bot:            &UpstreamAPI{URL: here("10.0.0.2"), TokenFile: filepath.Join(dir, "token")},
 			},
 		},
 		{
-			"admin where upstream is", upstreamURL + "[upstream.admin]\ntoken_file = \"token\"\n",
+			"both where upstream is", upstreamURL + "[upstream.admin]\ntoken_file = \"token\"\n[upstream.bot]\ntoken_file = \"token\"\n",
 			&Upstream{
-				URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute,
-				Admin: &UpstreamAdmin{URL: here("127.0.0.1:8008"), TokenFile: filepath.Join(dir, "token"), MaxAge: 5 * time.Second},
+				URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute, FactsMaxAge: 5 * time.Second,
+				Admin: &UpstreamAPI{URL: here("127.0.0.1:8008"), TokenFile: filepath.Join(dir, "token")},
+				Bot:   &UpstreamAPI{URL: here("127.0.0.1:8008"), TokenFile: filepath.Join(dir, "token")},
 			},
 		},
 	}
@@ -196,12 +200,12 @@ func TestSampleUpstream(t *testing.T) {
 	if !ok || !end {
 		t.Fatal("config.toml has no commented [upstream] with an empty line after it")
 	}
-	keys := regexp.MustCompile(`(?m)^# ([a-z_]+ = .*|\[upstream\.admin\])$`).FindAllStringSubmatch(section, -1)
+	keys := regexp.MustCompile(`(?m)^# ([a-z_]+ = .*|\[upstream\.[a-z]+\])$`).FindAllStringSubmatch(section, -1)
 	sample := "[upstream]\n"
 	for _, k := range keys {
 		sample += strings.ReplaceAll(k[1], "/etc/knockgate", dir) + "\n"
 	}
-	for _, name := range []string{"homeserver.pem", "admin.token"} {
+	for _, name := range []string{"homeserver.pem", "admin.token", "bot.token"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -210,10 +214,10 @@ func TestSampleUpstream(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, sample)
 	}
-	if c.Upstream == nil || c.Upstream.CAFile == "" || len(c.Upstream.TrustedProxies) == 0 || c.Upstream.Admin == nil {
+	if c.Upstream == nil || c.Upstream.CAFile == "" || len(c.Upstream.TrustedProxies) == 0 || c.Upstream.Admin == nil || c.Upstream.Bot == nil {
 		t.Errorf("the sample's [upstream] leaves out keys: %+v", c.Upstream)
 	}
-	if u := c.Upstream; u.ConnectTimeout != DefaultConnectTimeout || u.AnswerTimeout != DefaultAnswerTimeout || u.Admin.MaxAge != DefaultFactsMaxAge {
+	if u := c.Upstream; u.ConnectTimeout != DefaultConnectTimeout || u.AnswerTimeout != DefaultAnswerTimeout || u.FactsMaxAge != DefaultFactsMaxAge {
 		t.Errorf("the sample's times are not the defaults: %+v", u)
 	}
 }
@@ -252,12 +256,14 @@ func TestFaults(t *testing.T) {
 		{"upstream with a password", least + "[upstream]\nurl = \"http://a:b@127.0.0.1:8008\"\n", []string{"upstream.url"}},
 		{"upstream of another scheme", least + "[upstream]\nurl = \"unix:/run/synapse\"\n", []string{"upstream.url"}},
 		{"upstream and rooms", least + upstreamURL + "[[room]]\nalias = \"a\"\n", []string{"room: not together with [upstream]"}},
-		{"times of upstream", least + upstreamURL + "connect_timeout = \"5\"\nanswer_timeout = \"0s\"\n", []string{`upstream.connect_timeout: "5"`, `"5s"`, `upstream.answer_timeout: "0s"`, `"1m0s"`}},
+		{"times of upstream", least + upstreamURL + "connect_timeout = \"5\"\nanswer_timeout = \"0s\"\nfacts_max_age = \"-1s\"\n", []string{`upstream.connect_timeout: "5"`, `"5s"`, `upstream.answer_timeout: "0s"`, `"1m0s"`, `upstream.facts_max_age: "-1s"`}},
 		{"files of upstream", least + upstreamURL + "ca_file = \"ca.pem\"\n[upstream.admin]\ntoken_file = \"token\"\n", []string{"upstream.ca_file: /etc/knockgate/ca.pem", "upstream.admin.token_file: /etc/knockgate/token"}},
+		{"upstream.bot without a token", least + upstreamURL + "[upstream.bot]\nurl = \"ftp://x\"\n", []string{"upstream.bot.token_file: missing", "a user", "upstream.bot.url"}},
 		{"upstream.admin without a token", least + upstreamURL + "[upstream.admin]\n", []string{"upstream.admin.token_file: missing"}},
 		{"proxies of upstream", least + upstreamURL + "trusted_proxies = [\"127.0.0.1\"]\n", []string{"upstream.trusted_proxies", `"127.0.0.1"`}},
-		{"unknown key of upstream", least + upstreamURL + "timeout = \"5s\"\n", []string{"upstream.timeout: unknown key", "answer_timeout, ca_file"}},
-		{"unknown key of upstream.admin", least + upstreamURL + "[upstream.admin]\ntoken = \"x\"\n", []string{"upstream.admin.token: unknown key", "max_age, token_file, url"}},
+		{"unknown key of upstream", least + upstreamURL + "timeout = \"5s\"\n", []string{"upstream.timeout: unknown key", "answer_timeout, bot, ca_file"}},
+		{"unknown key of upstream.admin", least + upstreamURL + "[upstream.admin]\ntoken = \"x\"\n", []string{"upstream.admin.token: unknown key", "token_file, url"}},
+		{"facts_max_age where it was", least + upstreamURL + "[upstream.admin]\ntoken_file = \"token\"\nmax_age = \"5s\"\n", []string{"upstream.admin.max_age: unknown key", "token_file, url"}},
 		{"log", least + "[log]\nlevel = \"loud\"\nformat = \"xml\"\n", []string{"log.level", "log.format"}},
 		{"room version", least + "[[room]]\nalias = \"a\"\nversion = \"6\"\n", []string{"room.version", "7, 8, 9, 10, 11, 12"}},
 		{"join rule of a later version", least + "[[room]]\nalias = \"a\"\nversion = \"9\"\njoin_rule = \"knock_restricted\"\n", []string{"room.join_rule"}},

@@ -21,18 +21,20 @@ type Upstream struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For and
 	// X-Forwarded-Proto are believed. Default none.
 	TrustedProxies []netip.Prefix
-	// Admin is where room facts come from; nil: there are none.
-	Admin *UpstreamAdmin
+	// FactsMaxAge is how old what policies are told of a room may be. Default 5 s.
+	FactsMaxAge time.Duration
+	// Admin is Synapse's admin API, with the token of an administrator, and Bot the
+	// client-server API, with that of a user. Room facts come from the first of them
+	// that knows the room; nil: not from there.
+	Admin, Bot *UpstreamAPI
 }
 
-// UpstreamAdmin is Synapse's admin API.
-type UpstreamAdmin struct {
+// UpstreamAPI is an API of the homeserver's that takes an access token.
+type UpstreamAPI struct {
 	// URL is where it is. Default: the upstream's.
 	URL *url.URL
-	// TokenFile holds the access token of an administrator. Required.
+	// TokenFile holds the access token. Required.
 	TokenFile string
-	// MaxAge is how old facts may be. Default 5 s.
-	MaxAge time.Duration
 }
 
 // upstream is an Upstream as it is written.
@@ -42,11 +44,15 @@ type upstream struct {
 	ConnectTimeout string   `toml:"connect_timeout"`
 	AnswerTimeout  string   `toml:"answer_timeout"`
 	TrustedProxies []string `toml:"trusted_proxies"`
-	Admin          *struct {
-		URL       string `toml:"url"`
-		TokenFile string `toml:"token_file"`
-		MaxAge    string `toml:"max_age"`
-	} `toml:"admin"`
+	FactsMaxAge    string   `toml:"facts_max_age"`
+
+	Admin *upstreamAPI `toml:"admin"`
+	Bot   *upstreamAPI `toml:"bot"`
+}
+
+type upstreamAPI struct {
+	URL       string `toml:"url"`
+	TokenFile string `toml:"token_file"`
 }
 
 // Defaults of the keys of [upstream] that have one.
@@ -69,28 +75,33 @@ func (f *file) checkUpstream(c *Config, faults *faults, dir string) {
 		ConnectTimeout: checkDuration(faults, "upstream.connect_timeout", u.ConnectTimeout, DefaultConnectTimeout),
 		AnswerTimeout:  checkDuration(faults, "upstream.answer_timeout", u.AnswerTimeout, DefaultAnswerTimeout),
 		TrustedProxies: checkPrefixes(faults, "upstream.trusted_proxies", u.TrustedProxies),
+		FactsMaxAge:    checkDuration(faults, "upstream.facts_max_age", u.FactsMaxAge, DefaultFactsMaxAge),
 	}
 	if u.CAFile != "" {
 		c.Upstream.CAFile = under(dir, u.CAFile)
 		faults.mustBeFile("upstream.ca_file", c.Upstream.CAFile)
 	}
-	if u.Admin == nil {
-		return
+	c.Upstream.Admin = u.Admin.check(c.Upstream, faults, dir, "upstream.admin", "an administrator of the homeserver")
+	c.Upstream.Bot = u.Bot.check(c.Upstream, faults, dir, "upstream.bot", "a user of the homeserver")
+}
+
+// check returns the API that is written under key, nil if none is. whose says whose
+// token it takes.
+func (a *upstreamAPI) check(u *Upstream, faults *faults, dir, key, whose string) *UpstreamAPI {
+	if a == nil {
+		return nil
 	}
-	admin := &UpstreamAdmin{
-		URL:    c.Upstream.URL,
-		MaxAge: checkDuration(faults, "upstream.admin.max_age", u.Admin.MaxAge, DefaultFactsMaxAge),
+	api := &UpstreamAPI{URL: u.URL}
+	if a.URL != "" {
+		api.URL = checkURL(faults, key+".url", a.URL)
 	}
-	if u.Admin.URL != "" {
-		admin.URL = checkURL(faults, "upstream.admin.url", u.Admin.URL)
-	}
-	if u.Admin.TokenFile == "" {
-		faults.addf("upstream.admin.token_file", "missing; a file with the access token of an administrator of the homeserver")
+	if a.TokenFile == "" {
+		faults.addf(key+".token_file", "missing; a file with the access token of %s", whose)
 	} else {
-		admin.TokenFile = under(dir, u.Admin.TokenFile)
-		faults.mustBeFile("upstream.admin.token_file", admin.TokenFile)
+		api.TokenFile = under(dir, a.TokenFile)
+		faults.mustBeFile(key+".token_file", api.TokenFile)
 	}
-	c.Upstream.Admin = admin
+	return api
 }
 
 // checkURL returns the URL that text is: a scheme, an address and nothing more.

@@ -37,7 +37,7 @@ func TestSynapseBehindGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate := startServe(t, fmt.Sprintf("[upstream]\nurl = \"http://%s\"\n[upstream.admin]\nurl = \"http://%s\"\ntoken_file = %q\nmax_age = \"1ms\"\n", federation, admin, token))
+	gate := startServe(t, fmt.Sprintf("[upstream]\nurl = \"http://%s\"\nfacts_max_age = \"1ms\"\n[upstream.admin]\nurl = \"http://%s\"\ntoken_file = %q\n", federation, admin, token))
 	b := startSynapse(t, root, gate.certificate(t))
 	a := startSynapseAt(t, root, string(gate.name), federation, admin, b.cert, gate.certificate(t))
 	a.registerAdmin(t, "alice")
