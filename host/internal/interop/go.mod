@@ -3,6 +3,7 @@ module github.com/knockgate/knockgate/host/internal/interop
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/matrix-org/gomatrix v0.0.0-20220926102614-ceba4d9f7530
 	github.com/matrix-org/gomatrixserverlib v0.0.0-20260506075950-c9c468727353
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
@@ -16,6 +17,7 @@ require (
 	github.com/rs/zerolog v1.35.1 // indirect
 	go.mau.fi/util v0.10.0
 	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
 
