@@ -90,6 +90,24 @@ func TestOPA(t *testing.T) {
 	}
 }
 
+// TestOPAFacts: every fact of a room, with the largest ACL, is input to a rule like
+// others, within the fuel that a decision has.
+func TestOPAFacts(t *testing.T) {
+	e := newEngine(t, EngineOptions{})
+	c := load(t, e, ChainSpec{Policies: []PolicySpec{regoCases()}})
+	f := reasoned("allow")
+	f.Room = everyFact().Room
+	globs := strings.Repeat(`"*.evil.example",`, (abi.MaxRoomACL-len(`{"allow":["*"],"deny":[""]}`))/len(`"*.evil.example",`))
+	f.Room.ACL = abi.Some(`{"allow":["*"],"deny":[` + globs + `""]}`)
+	for _, acl := range []abi.Text{{}, abi.Some(""), f.Room.ACL} {
+		f.Room.ACL = acl
+		var d Decision
+		if c.Evaluate(context.Background(), f, &d); d.Verdict != abi.Allow || d.Fault.Class != FaultNone || len(acl.Value) > abi.MaxRoomACL {
+			t.Errorf("an ACL of %d bytes: %s, fault %+v, %d ticks; want allow", len(acl.Value), d.Verdict, d.Fault, d.Fuel)
+		}
+	}
+}
+
 // TestOPAMemory: the memory limit of the policy holds, and says so.
 func TestOPAMemory(t *testing.T) {
 	e := newEngine(t, EngineOptions{})
