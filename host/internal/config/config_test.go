@@ -169,6 +169,25 @@ func TestUpstream(t *testing.T) {
 				Admin: &UpstreamAdmin{URL: here("127.0.0.1:8008"), TokenFile: filepath.Join(dir, "token"), MaxAge: 5 * time.Second},
 			},
 		},
+		{
+			"application service, and facts kept longer", upstreamURL + "[upstream.appservice]\n[upstream.admin]\ntoken_file = \"token\"\n",
+			&Upstream{
+				URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute,
+				Admin: &UpstreamAdmin{URL: here("127.0.0.1:8008"), TokenFile: filepath.Join(dir, "token"), MaxAge: time.Minute},
+				Appservice: &UpstreamAppservice{
+					Listen: netip.MustParseAddrPort("127.0.0.1:8009"), URL: here("127.0.0.1:8009"), ID: "knockgate", SenderLocalpart: "knockgate",
+				},
+			},
+		},
+		{
+			"all of the application service", upstreamURL + "[upstream.appservice]\nlisten = \"[::]:9000\"\nurl = \"http://knockgate:9000\"\nid = \"gate.1\"\nsender_localpart = \"_gate\"\n",
+			&Upstream{
+				URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute,
+				Appservice: &UpstreamAppservice{
+					Listen: netip.MustParseAddrPort("[::]:9000"), URL: here("knockgate:9000"), ID: "gate.1", SenderLocalpart: "_gate",
+				},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -176,7 +195,7 @@ func TestUpstream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, c.Upstream, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(tt.want, c.Upstream, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -196,7 +215,7 @@ func TestSampleUpstream(t *testing.T) {
 	if !ok || !end {
 		t.Fatal("config.toml has no commented [upstream] with an empty line after it")
 	}
-	keys := regexp.MustCompile(`(?m)^# ([a-z_]+ = .*|\[upstream\.admin\])$`).FindAllStringSubmatch(section, -1)
+	keys := regexp.MustCompile(`(?m)^# ([a-z_]+ = .*|\[upstream\.[a-z]+\])$`).FindAllStringSubmatch(section, -1)
 	sample := "[upstream]\n"
 	for _, k := range keys {
 		sample += strings.ReplaceAll(k[1], "/etc/knockgate", dir) + "\n"
@@ -210,11 +229,14 @@ func TestSampleUpstream(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, sample)
 	}
-	if c.Upstream == nil || c.Upstream.CAFile == "" || len(c.Upstream.TrustedProxies) == 0 || c.Upstream.Admin == nil {
+	if c.Upstream == nil || c.Upstream.CAFile == "" || len(c.Upstream.TrustedProxies) == 0 || c.Upstream.Admin == nil || c.Upstream.Appservice == nil {
 		t.Errorf("the sample's [upstream] leaves out keys: %+v", c.Upstream)
 	}
 	if u := c.Upstream; u.ConnectTimeout != DefaultConnectTimeout || u.AnswerTimeout != DefaultAnswerTimeout || u.Admin.MaxAge != DefaultFactsMaxAge {
 		t.Errorf("the sample's times are not the defaults: %+v", u)
+	}
+	if a := c.Upstream.Appservice; a.Listen.String() != DefaultAppservice || a.URL.Host != DefaultAppservice || a.ID != DefaultAppserviceID || a.SenderLocalpart != DefaultAppserviceID {
+		t.Errorf("the sample's application service is not the default: %+v", a)
 	}
 }
 
@@ -258,6 +280,12 @@ func TestFaults(t *testing.T) {
 		{"proxies of upstream", least + upstreamURL + "trusted_proxies = [\"127.0.0.1\"]\n", []string{"upstream.trusted_proxies", `"127.0.0.1"`}},
 		{"unknown key of upstream", least + upstreamURL + "timeout = \"5s\"\n", []string{"upstream.timeout: unknown key", "answer_timeout, ca_file"}},
 		{"unknown key of upstream.admin", least + upstreamURL + "[upstream.admin]\ntoken = \"x\"\n", []string{"upstream.admin.token: unknown key", "max_age, token_file, url"}},
+		{"application service without a homeserver", least + "[upstream.appservice]\n", []string{"upstream.url"}},
+		{"address of the application service", least + upstreamURL + "[upstream.appservice]\nlisten = \"localhost:8009\"\n", []string{"upstream.appservice.listen", `"localhost:8009"`, DefaultAppservice}},
+		{"application service on every address", least + upstreamURL + "[upstream.appservice]\nlisten = \"0.0.0.0:8009\"\n", []string{"upstream.appservice.url: missing", "0.0.0.0:8009"}},
+		{"URL of the application service", least + upstreamURL + "[upstream.appservice]\nurl = \"http://127.0.0.1:8009/push\"\n", []string{"upstream.appservice.url", "without a path"}},
+		{"names of the application service", least + upstreamURL + "[upstream.appservice]\nid = \"a b\"\nsender_localpart = \"Gate\"\n", []string{`upstream.appservice.id: "a b"`, `upstream.appservice.sender_localpart: "Gate"`, "lower-case"}},
+		{"unknown key of upstream.appservice", least + upstreamURL + "[upstream.appservice]\nhs_token = \"x\"\n", []string{"upstream.appservice.hs_token: unknown key", "id, listen, sender_localpart, url"}},
 		{"log", least + "[log]\nlevel = \"loud\"\nformat = \"xml\"\n", []string{"log.level", "log.format"}},
 		{"room version", least + "[[room]]\nalias = \"a\"\nversion = \"6\"\n", []string{"room.version", "7, 8, 9, 10, 11, 12"}},
 		{"join rule of a later version", least + "[[room]]\nalias = \"a\"\nversion = \"9\"\njoin_rule = \"knock_restricted\"\n", []string{"room.join_rule"}},

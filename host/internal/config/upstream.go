@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -23,6 +25,8 @@ type Upstream struct {
 	TrustedProxies []netip.Prefix
 	// Admin is where room facts come from; nil: there are none.
 	Admin *UpstreamAdmin
+	// Appservice is where the homeserver pushes events to; nil: nowhere.
+	Appservice *UpstreamAppservice
 }
 
 // UpstreamAdmin is Synapse's admin API.
@@ -31,8 +35,22 @@ type UpstreamAdmin struct {
 	URL *url.URL
 	// TokenFile holds the access token of an administrator. Required.
 	TokenFile string
-	// MaxAge is how old facts may be. Default 5 s.
+	// MaxAge is how old facts may be. Default 5 s, with an Appservice 1 min.
 	MaxAge time.Duration
+}
+
+// UpstreamAppservice is this server as an application service of the homeserver.
+type UpstreamAppservice struct {
+	// Listen is where the homeserver pushes to, on plain HTTP. Default
+	// "127.0.0.1:8009".
+	Listen netip.AddrPort
+	// URL is Listen as the homeserver reaches it. Default "http://" and Listen;
+	// required where that is an unspecified address or port 0.
+	URL *url.URL
+	// ID is the unique name of this application service there. Default "knockgate".
+	ID string
+	// SenderLocalpart is of the user that it is there. Default "knockgate".
+	SenderLocalpart string
 }
 
 // upstream is an Upstream as it is written.
@@ -47,6 +65,12 @@ type upstream struct {
 		TokenFile string `toml:"token_file"`
 		MaxAge    string `toml:"max_age"`
 	} `toml:"admin"`
+	Appservice *struct {
+		Listen          string `toml:"listen"`
+		URL             string `toml:"url"`
+		ID              string `toml:"id"`
+		SenderLocalpart string `toml:"sender_localpart"`
+	} `toml:"appservice"`
 }
 
 // Defaults of the keys of [upstream] that have one.
@@ -54,6 +78,9 @@ const (
 	DefaultConnectTimeout = 5 * time.Second
 	DefaultAnswerTimeout  = time.Minute
 	DefaultFactsMaxAge    = 5 * time.Second
+	DefaultPushedMaxAge   = time.Minute // of facts, where changes are pushed
+	DefaultAppservice     = "127.0.0.1:8009"
+	DefaultAppserviceID   = "knockgate"
 )
 
 func (f *file) checkUpstream(c *Config, faults *faults, dir string) {
@@ -74,12 +101,17 @@ func (f *file) checkUpstream(c *Config, faults *faults, dir string) {
 		c.Upstream.CAFile = under(dir, u.CAFile)
 		faults.mustBeFile("upstream.ca_file", c.Upstream.CAFile)
 	}
+	u.checkAppservice(c.Upstream, faults)
 	if u.Admin == nil {
 		return
 	}
+	maxAge := DefaultFactsMaxAge
+	if u.Appservice != nil {
+		maxAge = DefaultPushedMaxAge
+	}
 	admin := &UpstreamAdmin{
 		URL:    c.Upstream.URL,
-		MaxAge: checkDuration(faults, "upstream.admin.max_age", u.Admin.MaxAge, DefaultFactsMaxAge),
+		MaxAge: checkDuration(faults, "upstream.admin.max_age", u.Admin.MaxAge, maxAge),
 	}
 	if u.Admin.URL != "" {
 		admin.URL = checkURL(faults, "upstream.admin.url", u.Admin.URL)
@@ -91,6 +123,44 @@ func (f *file) checkUpstream(c *Config, faults *faults, dir string) {
 		faults.mustBeFile("upstream.admin.token_file", admin.TokenFile)
 	}
 	c.Upstream.Admin = admin
+}
+
+func (u *upstream) checkAppservice(c *Upstream, faults *faults) {
+	if u.Appservice == nil {
+		return
+	}
+	a := &UpstreamAppservice{
+		ID:              cmp.Or(u.Appservice.ID, DefaultAppserviceID),
+		SenderLocalpart: cmp.Or(u.Appservice.SenderLocalpart, DefaultAppserviceID),
+	}
+	c.Appservice = a
+	listen := cmp.Or(u.Appservice.Listen, DefaultAppservice)
+	var err error
+	if a.Listen, err = netip.ParseAddrPort(listen); err != nil {
+		faults.addf("upstream.appservice.listen", "%q is not ADDRESS:PORT with an IP address, such as %q", listen, DefaultAppservice)
+	}
+	switch {
+	case u.Appservice.URL != "":
+		a.URL = checkURL(faults, "upstream.appservice.url", u.Appservice.URL)
+	case err == nil && (a.Listen.Addr().IsUnspecified() || a.Listen.Port() == 0):
+		faults.addf("upstream.appservice.url", "missing; how the homeserver reaches %s, such as \"http://knockgate:8009\"", listen)
+	default:
+		a.URL = &url.URL{Scheme: "http", Host: listen}
+	}
+	if !isName(a.ID, 255) {
+		faults.addf("upstream.appservice.id", "%q; %s", a.ID, nameRule)
+	}
+	if !isName(a.SenderLocalpart, 128) {
+		faults.addf("upstream.appservice.sender_localpart", "%q; %s", a.SenderLocalpart, nameRule)
+	}
+}
+
+const nameRule = "must be of lower-case letters, digits, '.', '_' and '-'"
+
+// isName reports whether text is a localpart that needs no escape anywhere:
+// Synapse refuses one that does in a registration.
+func isName(text string, most int) bool {
+	return text != "" && len(text) <= most && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 }
 
 // checkURL returns the URL that text is: a scheme, an address and nothing more.
