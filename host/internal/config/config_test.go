@@ -278,7 +278,7 @@ func TestFaults(t *testing.T) {
 		{"files of upstream", least + upstreamURL + "ca_file = \"ca.pem\"\n[upstream.admin]\ntoken_file = \"token\"\n", []string{"upstream.ca_file: /etc/knockgate/ca.pem", "upstream.admin.token_file: /etc/knockgate/token"}},
 		{"upstream.admin without a token", least + upstreamURL + "[upstream.admin]\n", []string{"upstream.admin.token_file: missing"}},
 		{"proxies of upstream", least + upstreamURL + "trusted_proxies = [\"127.0.0.1\"]\n", []string{"upstream.trusted_proxies", `"127.0.0.1"`}},
-		{"unknown key of upstream", least + upstreamURL + "timeout = \"5s\"\n", []string{"upstream.timeout: unknown key", "answer_timeout, ca_file"}},
+		{"unknown key of upstream", least + upstreamURL + "timeout = \"5s\"\n", []string{"upstream.timeout: unknown key", "answer_timeout, appservice, ca_file"}},
 		{"unknown key of upstream.admin", least + upstreamURL + "[upstream.admin]\ntoken = \"x\"\n", []string{"upstream.admin.token: unknown key", "max_age, token_file, url"}},
 		{"application service without a homeserver", least + "[upstream.appservice]\n", []string{"upstream.url"}},
 		{"address of the application service", least + upstreamURL + "[upstream.appservice]\nlisten = \"localhost:8009\"\n", []string{"upstream.appservice.listen", `"localhost:8009"`, DefaultAppservice}},

@@ -57,7 +57,13 @@ type Admin struct {
 
 	mu    sync.Mutex
 	rooms map[matrix.RoomID]*entry // guarded by mu
+	// asking has the last question under way about a room; guarded by mu.
+	asking map[matrix.RoomID]*question
 }
+
+// question is a question under way. What is answered to one that is stale may be
+// from before the room was forgotten; guarded by the mu of its Admin.
+type question struct{ stale bool }
 
 // entry is what was last heard of a room. It never changes once made.
 type entry struct {
@@ -67,7 +73,7 @@ type entry struct {
 
 // NewAdmin returns the room facts of an admin API.
 func NewAdmin(o AdminOptions) *Admin {
-	return &Admin{AdminOptions: o, slots: make(chan struct{}, concurrency), rooms: map[matrix.RoomID]*entry{}}
+	return &Admin{AdminOptions: o, slots: make(chan struct{}, concurrency), rooms: map[matrix.RoomID]*entry{}, asking: map[matrix.RoomID]*question{}}
 }
 
 // TokenFile returns a function that reads the token in a file, each time anew, so
@@ -120,11 +126,28 @@ func (a *Admin) lookup(room matrix.RoomID) *entry {
 	return nil
 }
 
+// Forget drops what is remembered of a room: whoever asks after it has returned
+// is told nothing from before. It asks nothing itself.
+func (a *Admin) Forget(room matrix.RoomID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.rooms, room)
+	if q := a.asking[room]; q != nil {
+		q.stale = true
+		delete(a.asking, room)
+		a.flights.Forget(string(room)) // the next caller does not wait for it
+	}
+}
+
 // ask asks and remembers the answer, or that there was none.
 func (a *Admin) ask(ctx context.Context, room matrix.RoomID) *entry {
 	if e := a.lookup(room); e != nil {
 		return e // of a flight that has just ended
 	}
+	q := new(question)
+	a.mu.Lock()
+	a.asking[room] = q
+	a.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	e := &entry{outline: knock.Outline{ID: room, At: a.Now()}}
@@ -138,13 +161,25 @@ func (a *Admin) ask(ctx context.Context, room matrix.RoomID) *entry {
 	case <-ctx.Done():
 		a.Log.WarnContext(ctx, "nothing is known of a room: too many are asked about at one time", "room", string(room))
 	}
+	a.answered(q, e, room)
+	return e
+}
+
+// answered ends a question. The answer is remembered, unless it may be from before
+// the room was forgotten.
+func (a *Admin) answered(q *question, e *entry, room matrix.RoomID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.asking[room] == q {
+		delete(a.asking, room)
+	}
+	if q.stale {
+		return
+	}
 	if len(a.rooms) >= maxRooms {
 		a.forget()
 	}
 	a.rooms[room] = e
-	return e
 }
 
 // forget drops what is too old and, where that frees nothing, any. The caller
