@@ -25,8 +25,12 @@ A decision is there a tenth of a second after its answer.
 With --monitor, lists what policies with mode = "monitor" would have said of
 each knock instead, beside what was decided.
 
+With --undecided, lists the knocks that came into a room round this server
+instead, those of the homeserver's own users included. [upstream.appservice] is
+what sees them; the last 10,000 are kept.
+
 Exit codes: 0 listed, 1 anything else.`,
-		Example: "  knockgate decisions --verdict deny --last 20\n  knockgate decisions --monitor --verdict deny\n  knockgate decisions --json",
+		Example: "  knockgate decisions --verdict deny --last 20\n  knockgate decisions --monitor --verdict deny\n  knockgate decisions --json\n  knockgate decisions --undecided --last 20",
 		Args:    cobra.NoArgs,
 	}
 	path := configFlag(cmd)
@@ -37,21 +41,26 @@ Exit codes: 0 listed, 1 anything else.`,
 	flags.StringVar(&filter.Origin, "origin", "", "only of this `server`")
 	flags.StringVar(&filter.Verdict, "verdict", "", "only this `verdict`: allow, deny or incompatible")
 	flags.BoolVar(&filter.Monitor, "monitor", false, "list what policies in monitor mode would have said")
+	undecided := flags.Bool("undecided", false, "list the knocks that came in without a decision")
 	asJSON := flags.Bool("json", false, "print one JSON object for each decision")
+	cmd.MarkFlagsMutuallyExclusive("undecided", "monitor")
+	cmd.MarkFlagsMutuallyExclusive("undecided", "verdict")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if filter.Limit < 1 {
 			return fmt.Errorf("--last %d: must be at least 1", filter.Limit)
 		}
 		return withStore(cmd, *path, func(_ *config.Config, st *store.Store) error {
+			if *undecided {
+				f := store.UndecidedFilter{Room: filter.Room, Origin: filter.Origin, Limit: filter.Limit}
+				return listUndecided(cmd.Context(), cmd.OutOrStdout(), st, f, *asJSON)
+			}
 			list, err := st.Decisions(cmd.Context(), filter)
 			if err != nil {
 				return err
 			}
 			if *asJSON {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetEscapeHTML(false)
 				for _, d := range list {
-					if err := enc.Encode(decisionJSON(d)); err != nil {
+					if err := printJSON(cmd.OutOrStdout(), decisionJSON(d)); err != nil {
 						return err
 					}
 				}
