@@ -212,7 +212,7 @@ func TestAppserviceCommand(t *testing.T) {
 		}
 		return m[1]
 	}
-	if !strings.Contains(first, `url: "http://127.0.0.1:8009"`) || !strings.Contains(first, regexp.QuoteMeta("@knockgate:127")[:9]) {
+	if !strings.Contains(first, `url: "http://127.0.0.1:8009"`) || !strings.Contains(first, `sender_localpart: "knockgate"`) {
 		t.Errorf("printed:\n%s", first)
 	}
 	if again := f.command("appservice"); again != first {
