@@ -123,6 +123,34 @@ func newPushServer(s *system, facts appservice.Facts) *http.Server {
 	}
 }
 
+// pingTime bounds the wait for the homeserver's ping.
+const pingTime = 30 * time.Second
+
+// pingHomeserver has the homeserver try to reach this server, for the log, and so
+// that it pushes again if it had given up for a while. A homeserver that is not
+// there yet, or whose client API is elsewhere, is no fault.
+func (s *system) pingHomeserver(ctx context.Context) {
+	base := s.cfg.Upstream.URL
+	if admin := s.cfg.Upstream.Admin; admin != nil {
+		base = admin.URL
+	}
+	token, err := appservice.ReadToken(filepath.Join(s.cfg.StateDir, appservice.ASTokenFile))
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, pingTime)
+		defer cancel()
+		err = appservice.Ping(ctx, s.upstream, base, s.cfg.Upstream.Appservice.ID, token)
+	}
+	var answer *appservice.PingError
+	switch {
+	case err == nil:
+		s.log.InfoContext(ctx, "the homeserver reaches this server as its application service")
+	case errors.As(err, &answer) && answer.Status != http.StatusNotFound:
+		s.log.WarnContext(ctx, "the homeserver does not reach this server as its application service, or does not know it", "err", err)
+	default:
+		s.log.InfoContext(ctx, "the homeserver could not be asked whether it reaches this server", "url", base.String(), "err", err)
+	}
+}
+
 // run serves until ctx is done, then lets the transaction under way finish.
 func (p *pushes) run(ctx context.Context) error {
 	ended := make(chan error, 1)

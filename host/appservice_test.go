@@ -235,6 +235,34 @@ func TestAppserviceCommand(t *testing.T) {
 	}
 }
 
+// TestAppservicePing: a start has the homeserver try to reach it, and says in the
+// log what came of it.
+func TestAppservicePing(t *testing.T) {
+	for status, want := range map[int]string{
+		200: "level=INFO msg=\"the homeserver reaches this server as its application service\"",
+		502: "level=WARN msg=\"the homeserver does not reach this server as its application service",
+		404: "level=INFO msg=\"the homeserver could not be asked whether",
+	} {
+		asked := make(chan string, 1)
+		f := newFront(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.RequestURI + " " + r.Header.Get("Authorization")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "{}")
+		}), pushedConfig+allowAll)
+		token, err := appservice.ReadToken(filepath.Join(f.cfg.StateDir, appservice.ASTokenFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := <-asked, "/_matrix/client/v1/appservice/knockgate/ping Bearer "+token; got != want {
+			t.Errorf("asked %q, want %q", got, want)
+		}
+		f.pingHomeserver(context.Background()) // again, to wait for its end
+		if lines := f.log.lines(want); len(lines) == 0 {
+			t.Errorf("%d: no line %s in the log:\n%s", status, want, f.log)
+		}
+	}
+}
+
 // TestAppserviceOff: without the key there is no listener, and the command says what
 // is missing.
 func TestAppserviceOff(t *testing.T) {

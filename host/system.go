@@ -339,6 +339,7 @@ func (s *system) Run(ctx context.Context) error {
 	})
 	if s.pushes != nil {
 		group.Go(func() error { return s.pushes.run(ctx) })
+		group.Go(func() error { s.pingHomeserver(ctx); return nil })
 	}
 	group.Go(func() error { return s.watch(ctx) })
 	group.Go(func() error { return s.watchLists(ctx) })

@@ -10,7 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -47,15 +47,14 @@ func TestSynapseAppservice(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	asToken := regexp.MustCompile(`as_token: "(.+)"`).FindSubmatch(registration)
-	if asToken == nil {
-		t.Fatalf("no as_token in\n%s", registration)
+	// A gateway that is started anew has Synapse ping it.
+	if err := gate.stop(); err != nil {
+		t.Fatal(err)
 	}
-	service := &synapse{client: a.client, token: string(asToken[1])}
-	status, answer, err := service.call(http.MethodPost, "/_matrix/client/v1/appservice/knockgate/ping", map[string]any{"transaction_id": "x"})
-	if err != nil || status != http.StatusOK {
-		t.Fatalf("ping: %d %v %v", status, answer, err)
+	if err := gate.run(); err != nil {
+		t.Fatal(err)
 	}
+	logged(t, gate, "the homeserver reaches this server as its application service")
 
 	room := a.createRoom(t, "11", "knock")
 	path := "/_matrix/client/v3/rooms/" + url.PathEscape(room)
@@ -104,6 +103,17 @@ func TestSynapseAppservice(t *testing.T) {
 		if k, ok := find(t, gate, id, "--undecided"); ok {
 			t.Errorf("a knock through the gateway is listed as undecided: %+v", k)
 		}
+	}
+}
+
+// logged waits until the log of a gateway holds a text.
+func logged(t *testing.T, gate *serve, text string) {
+	t.Helper()
+	for end := time.Now().Add(startTime); !strings.Contains(string(gate.log()), text); {
+		if time.Now().After(end) {
+			t.Fatalf("not in the log: %q", text)
+		}
+		time.Sleep(50 * time.Millisecond) // until the log says so
 	}
 }
 
