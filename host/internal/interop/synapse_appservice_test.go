@@ -71,7 +71,7 @@ func TestSynapseAppservice(t *testing.T) {
 		}
 		return id
 	}
-	own := func(name string) {
+	own := func(name string) *synapse {
 		t.Helper()
 		user := &synapse{name: a.name, client: a.client}
 		user.register(t, name)
@@ -81,10 +81,11 @@ func TestSynapseAppservice(t *testing.T) {
 		if k := listed(t, gate, a.memberEvent(t, room, user.user), "--undecided"); k.Kind != "own_user" || k.User != user.user || k.Room != room {
 			t.Errorf("the knock of an own user is listed as %+v", k)
 		}
+		return user
 	}
 	ours := []string{through("Room of version 11")}
 	a.mustCall(t, http.MethodPut, path+"/state/m.room.name/", map[string]any{"name": "Renamed"})
-	own("carol") // once it is listed, all from before has been pushed
+	carol := own("carol") // once it is listed, all from before has been pushed
 	ours = append(ours, through("Renamed"))
 
 	// Once b is in the room, its users knock without asking a: it comes in by /send.
@@ -98,7 +99,17 @@ func TestSynapseAppservice(t *testing.T) {
 	if k := listed(t, gate, b.memberEventAsMember(t, room, dave.user), "--undecided"); k.Kind != "other_server" || k.User != dave.user || k.Room != room {
 		t.Errorf("the knock of a server in the room is listed as %+v", k)
 	}
-	own("erin")
+
+	// A room elsewhere: its server decides, and a is only told of the outcome.
+	elsewhere := b.createRoom(t, "11", "knock")
+	if status, answer := carol.knock(t, elsewhere, b.name, "to a room elsewhere"); status != http.StatusOK {
+		t.Fatalf("the knock on a room elsewhere: %d %v", status, answer)
+	}
+	outbound := b.memberEventAsMember(t, elsewhere, carol.user)
+	own("erin") // once it is listed, all from before has been pushed
+	if k, ok := find(t, gate, outbound, "--undecided"); !ok || k.Kind != "own_user" {
+		t.Errorf("the knock of an own user on a room elsewhere: %+v, listed %v", k, ok)
+	}
 	for _, id := range ours {
 		if k, ok := find(t, gate, id, "--undecided"); ok {
 			t.Errorf("a knock through the gateway is listed as undecided: %+v", k)
