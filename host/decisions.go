@@ -28,9 +28,13 @@ With --monitor, lists what policies with mode = "monitor" would have said of
 each knock instead, beside what was decided. With --follow, lists the last ones
 oldest first and then each new one as it comes, until it is interrupted.
 
+With --undecided, lists the knocks that came into a room round this server
+instead, those of the homeserver's own users included. [upstream.appservice] is
+what sees them; the last 10,000 are kept.
+
 Exit codes: 0 listed, 1 anything else.`,
 		Example: "  knockgate decisions --verdict deny --last 20\n  knockgate decisions --since 24h --policy reasons --json\n" +
-			"  knockgate decisions --monitor --verdict deny\n  knockgate decisions --follow",
+			"  knockgate decisions --monitor --verdict deny\n  knockgate decisions --follow\n  knockgate decisions --undecided",
 		Args: cobra.NoArgs,
 	}
 	cmd.AddCommand(newDecisionsPurge())
@@ -47,8 +51,12 @@ Exit codes: 0 listed, 1 anything else.`,
 	since := flags.Duration("since", 0, "only of this `time` up to now, such as 24h")
 	flags.StringVar(&filter.Verdict, "verdict", "", "only this `verdict`: allow, deny or incompatible")
 	flags.BoolVar(&filter.Monitor, "monitor", false, "list what policies in monitor mode would have said")
+	undecided := flags.Bool("undecided", false, "list the knocks that came in without a decision")
 	asJSON := flags.Bool("json", false, "print one JSON object for each decision")
 	follow := flags.Bool("follow", false, "go on listing new ones")
+	for _, other := range []string{"monitor", "verdict", "user", "policy", "code", "faults", "since", "follow"} {
+		cmd.MarkFlagsMutuallyExclusive("undecided", other)
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if filter.Limit < 1 {
 			return fmt.Errorf("--last %d: must be at least 1", filter.Limit)
@@ -67,6 +75,10 @@ Exit codes: 0 listed, 1 anything else.`,
 			print = printMonitored
 		}
 		return withStore(cmd, *path, func(_ *config.Config, st *store.Store) error {
+			if *undecided {
+				f := store.UndecidedFilter{Room: filter.Room, Origin: filter.Origin, Limit: filter.Limit}
+				return listUndecided(cmd.Context(), cmd.OutOrStdout(), st, f, *asJSON)
+			}
 			if *follow {
 				return followDecisions(cmd.Context(), st, filter, func(list []store.Decision) error { return print(cmd.OutOrStdout(), list) })
 			}
@@ -129,11 +141,9 @@ func printDecisions(w io.Writer, list []store.Decision) error {
 // printDecisionsJSON prints a JSON object a line.
 func printDecisionsJSON(w io.Writer, list []store.Decision) error {
 	for _, d := range list {
-		line, err := json.Marshal(decisionJSON(d))
-		if err != nil {
+		if err := printJSON(w, decisionJSON(d)); err != nil {
 			return fmt.Errorf("decision %d: %w", d.ID, err)
 		}
-		fmt.Fprintln(w, printableJSON(line))
 	}
 	return nil
 }

@@ -139,10 +139,8 @@ func (p *knockPrinter) printJSON(k peer.Knock, r *peer.Result, err error) {
 	} else {
 		out.Outcome = string(r.Outcome())
 	}
-	enc := json.NewEncoder(p.w)
-	enc.SetEscapeHTML(false)
 	// The values are strings, numbers and JSON that has been validated.
-	_ = enc.Encode(out)
+	_ = printJSON(p.w, out)
 }
 
 func indent(body []byte) string {

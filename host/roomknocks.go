@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -148,7 +149,7 @@ func printPending(ctx context.Context, w io.Writer, rooms *resident.Local, list 
 
 func printPendingJSON(ctx context.Context, w io.Writer, rooms *resident.Local, list []resident.Summary) error {
 	return eachPending(ctx, rooms, list, func(p resident.Pending) error {
-		line, err := json.Marshal(struct {
+		return printJSON(w, struct {
 			Room        string    `json:"room_id"`
 			User        string    `json:"user_id"`
 			Event       string    `json:"event_id"`
@@ -156,11 +157,6 @@ func printPendingJSON(ctx context.Context, w io.Writer, rooms *resident.Local, l
 			Reason      string    `json:"reason,omitempty"`
 			Since       time.Time `json:"since"`
 		}{string(p.Room), string(p.User), string(p.Event), p.Displayname, p.Reason, p.Since.UTC()})
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(w, "%s\n", printableJSON(line))
-		return err
 	})
 }
 
@@ -178,6 +174,18 @@ func short(text string) string {
 
 // printableLine is printable for what must stay on its line.
 func printableLine(s string) string { return strings.ReplaceAll(printable(s), "\n", "�") }
+
+// printJSON prints a value as one line of JSON that is safe for a terminal.
+func printJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, printableJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))))
+	return err
+}
 
 // printableJSON returns JSON in which what a terminal might act on is escaped:
 // encoding/json leaves DEL, C1 controls and bidi overrides as they are.

@@ -74,6 +74,9 @@ func (s *system) describe(w io.Writer, program string) {
 	if s.upstream != nil {
 		row("upstream", "%s", s.cfg.Upstream.URL)
 	}
+	if s.pushes != nil {
+		row("pushes", "http://%s, from the homeserver as %s", s.pushes.listener.Addr(), s.cfg.Upstream.Appservice.URL)
+	}
 	s.describePolicies(row)
 	row("", "where all pass: %s", s.cfg.Policies.Default)
 	row("revision", "%s", s.gate.Revision())

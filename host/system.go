@@ -55,6 +55,7 @@ type system struct {
 	store     *store.Store
 	rooms     *resident.Local    // nil in gateway mode
 	upstream  *upstream.Upstream // nil in resident mode
+	pushes    *pushes            // nil where this is no application service
 	client    *discovery.Client
 	ring      *serverkey.Ring
 	recorder  *decisionlog.Log
@@ -91,6 +92,9 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 	if err := s.openListener(); err != nil {
 		return nil, err
 	}
+	if err := s.openPushes(); err != nil {
+		return nil, err
+	}
 	if err := s.openFolder(); err != nil {
 		return nil, err
 	}
@@ -104,7 +108,7 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 	}
 	s.keep(l)
 	if s.cfg.Upstream != nil {
-		err = s.openUpstream()
+		err = errors.Join(s.openUpstream(), s.startAppservice(ctx))
 	} else {
 		err = s.openRooms(ctx)
 	}
@@ -337,6 +341,10 @@ func (s *system) Run(ctx context.Context) error {
 		}
 		return err
 	})
+	if s.pushes != nil {
+		group.Go(func() error { return s.pushes.run(ctx) })
+		group.Go(func() error { s.pingHomeserver(ctx); return nil })
+	}
 	group.Go(func() error { return s.watch(ctx) })
 	group.Go(func() error { return s.watchLists(ctx) })
 	group.Go(func() error { return s.retain(ctx) })
@@ -351,6 +359,9 @@ func (s *system) Close() error {
 		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if s.pushes != nil {
+		errs = append(errs, s.pushes.Close())
 	}
 	if s.ring != nil {
 		s.ring.Close()

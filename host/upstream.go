@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/knockgate/knockgate/host/internal/appservice"
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/upstream"
@@ -37,11 +38,17 @@ func (s *system) openUpstream() error {
 	return nil
 }
 
-// newFront returns the handler of gateway mode.
+// newFront returns the handler of gateway mode, and makes that of the application
+// service, if this server is one.
 func (s *system) newFront(stages gateway.Stages) *gateway.Front {
 	o := gateway.FrontOptions{Stages: stages, Upstream: s.upstream}
+	var forget appservice.Facts
 	if rooms := s.newRooms(); rooms != nil {
-		o.Outlines = rooms
+		o.Outlines, forget = rooms, rooms
+	}
+	if s.pushes != nil {
+		o.Handed = s.store
+		s.pushes.server = newPushServer(s, forget)
 	}
 	return gateway.NewFront(o)
 }

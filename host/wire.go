@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 
+	"github.com/knockgate/knockgate/host/internal/appservice"
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/decisionlog"
 	"github.com/knockgate/knockgate/host/internal/discovery"
@@ -29,6 +30,9 @@ var (
 	_ gateway.Recorder  = (*decisionlog.Log)(nil)
 	_ gateway.Upstream  = (*upstream.Upstream)(nil)
 	_ gateway.Outlines  = (*upstream.Rooms)(nil)
+	_ gateway.Handed    = (*store.Store)(nil)
+	_ appservice.Facts  = (*upstream.Rooms)(nil)
+	_ appservice.Store  = (*store.Store)(nil)
 	_ decisionlog.Store = (*store.Store)(nil)
 	_ serverkey.Cache   = (*store.Store)(nil)
 	_ serverkey.Fetcher = (*discovery.Client)(nil)

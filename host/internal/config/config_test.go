@@ -173,6 +173,25 @@ func TestUpstream(t *testing.T) {
 				Bot:   &UpstreamAPI{URL: here("127.0.0.1:8008"), TokenFile: filepath.Join(dir, "token")},
 			},
 		},
+		{
+			"application service, and facts kept longer", upstreamURL + "[upstream.appservice]\n[upstream.admin]\ntoken_file = \"token\"\n",
+			&Upstream{
+				URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute, FactsMaxAge: time.Minute,
+				Admin: &UpstreamAPI{URL: here("127.0.0.1:8008"), TokenFile: filepath.Join(dir, "token")},
+				Appservice: &UpstreamAppservice{
+					Listen: netip.MustParseAddrPort("127.0.0.1:8009"), URL: here("127.0.0.1:8009"), ID: "knockgate", SenderLocalpart: "knockgate",
+				},
+			},
+		},
+		{
+			"all of the application service", upstreamURL + "[upstream.appservice]\nlisten = \"[::]:9000\"\nurl = \"http://knockgate:9000\"\nid = \"gate.1\"\nsender_localpart = \"_gate\"\n",
+			&Upstream{
+				URL: here("127.0.0.1:8008"), ConnectTimeout: 5 * time.Second, AnswerTimeout: time.Minute, FactsMaxAge: time.Minute,
+				Appservice: &UpstreamAppservice{
+					Listen: netip.MustParseAddrPort("[::]:9000"), URL: here("knockgate:9000"), ID: "gate.1", SenderLocalpart: "_gate",
+				},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -180,7 +199,7 @@ func TestUpstream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, c.Upstream, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(tt.want, c.Upstream, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -214,11 +233,14 @@ func TestSampleUpstream(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, sample)
 	}
-	if c.Upstream == nil || c.Upstream.CAFile == "" || len(c.Upstream.TrustedProxies) == 0 || c.Upstream.Admin == nil || c.Upstream.Bot == nil {
+	if c.Upstream == nil || c.Upstream.CAFile == "" || len(c.Upstream.TrustedProxies) == 0 || c.Upstream.Admin == nil || c.Upstream.Bot == nil || c.Upstream.Appservice == nil {
 		t.Errorf("the sample's [upstream] leaves out keys: %+v", c.Upstream)
 	}
-	if u := c.Upstream; u.ConnectTimeout != DefaultConnectTimeout || u.AnswerTimeout != DefaultAnswerTimeout || u.FactsMaxAge != DefaultFactsMaxAge {
+	if u := c.Upstream; u.ConnectTimeout != DefaultConnectTimeout || u.AnswerTimeout != DefaultAnswerTimeout || u.FactsMaxAge != DefaultPushedMaxAge {
 		t.Errorf("the sample's times are not the defaults: %+v", u)
+	}
+	if a := c.Upstream.Appservice; a.Listen.String() != DefaultAppservice || a.URL.Host != DefaultAppservice || a.ID != DefaultAppserviceID || a.SenderLocalpart != DefaultAppserviceID {
+		t.Errorf("the sample's application service is not the default: %+v", a)
 	}
 }
 
@@ -264,6 +286,12 @@ func TestFaults(t *testing.T) {
 		{"unknown key of upstream", least + upstreamURL + "timeout = \"5s\"\n", []string{"upstream.timeout: unknown key", "answer_timeout, bot, ca_file"}},
 		{"unknown key of upstream.admin", least + upstreamURL + "[upstream.admin]\ntoken = \"x\"\n", []string{"upstream.admin.token: unknown key", "token_file, url"}},
 		{"facts_max_age where it was", least + upstreamURL + "[upstream.admin]\ntoken_file = \"token\"\nmax_age = \"5s\"\n", []string{"upstream.admin.max_age: unknown key", "token_file, url"}},
+		{"application service without a homeserver", least + "[upstream.appservice]\n", []string{"upstream.url"}},
+		{"address of the application service", least + upstreamURL + "[upstream.appservice]\nlisten = \"localhost:8009\"\n", []string{"upstream.appservice.listen", `"localhost:8009"`, DefaultAppservice}},
+		{"application service on every address", least + upstreamURL + "[upstream.appservice]\nlisten = \"0.0.0.0:8009\"\n", []string{"upstream.appservice.url: missing", "0.0.0.0:8009"}},
+		{"URL of the application service", least + upstreamURL + "[upstream.appservice]\nurl = \"http://127.0.0.1:8009/push\"\n", []string{"upstream.appservice.url", "without a path"}},
+		{"names of the application service", least + upstreamURL + "[upstream.appservice]\nid = \"a b\"\nsender_localpart = \"Gate\"\n", []string{`upstream.appservice.id: "a b"`, `upstream.appservice.sender_localpart: "Gate"`, "lower-case"}},
+		{"unknown key of upstream.appservice", least + upstreamURL + "[upstream.appservice]\nhs_token = \"x\"\n", []string{"upstream.appservice.hs_token: unknown key", "id, listen, sender_localpart, url"}},
 		{"log", least + "[log]\nlevel = \"loud\"\nformat = \"xml\"\n", []string{"log.level", "log.format"}},
 		{"room version", least + "[[room]]\nalias = \"a\"\nversion = \"6\"\n", []string{"room.version", "7, 8, 9, 10, 11, 12"}},
 		{"join rule of a later version", least + "[[room]]\nalias = \"a\"\nversion = \"9\"\njoin_rule = \"knock_restricted\"\n", []string{"room.join_rule"}},

@@ -29,12 +29,21 @@ type Outlines interface {
 	Outline(ctx context.Context, room matrix.RoomID, user matrix.UserID) *knock.Outline
 }
 
-// FrontOptions is what a front is made of. All fields but Outlines are required.
+// Handed keeps which knocks were handed on.
+type Handed interface {
+	// HandedOn notes, durably, that an event is about to be.
+	HandedOn(ctx context.Context, room matrix.RoomID, user matrix.UserID, event matrix.EventID) error
+}
+
+// FrontOptions is what a front is made of. All fields but Outlines and Handed are
+// required.
 type FrontOptions struct {
 	Stages
 	Upstream Upstream
 	// Outlines says what policies are told of rooms; nil: nothing.
 	Outlines Outlines
+	// Handed is told of each send_knock before upstream is; nil: nobody is.
+	Handed Handed
 }
 
 // Front is the federation listener's handler of a server that stands before a
@@ -178,7 +187,14 @@ func (f *Front) send(r *http.Request, q *request, t *target) (*upstream.Answer, 
 	}
 	// Allowed, so it is finished, even if its sender does not wait: a retry is the
 	// same event.
-	a, err := f.Upstream.Exchange(context.WithoutCancel(ctx), r, t.origin, q.body)
+	ctx = context.WithoutCancel(ctx)
+	if f.Handed != nil {
+		if err := f.Handed.HandedOn(ctx, s.Room, ev.Sender(), ev.ID()); err != nil {
+			f.Log.LogAttrs(ctx, slog.LevelError, "a knock is handed on and could not be noted; it will be listed as undecided",
+				slog.String("request", q.ID), slog.Any("err", err))
+		}
+	}
+	a, err := f.Upstream.Exchange(ctx, r, t.origin, q.body)
 	return f.acted(q, "", a, err)
 }
 

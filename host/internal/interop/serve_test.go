@@ -66,19 +66,28 @@ func start(program, dir string, extra ...string) (*serve, error) {
 	if err := s.writeConfig(dir, strings.Join(extra, "\n")); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(s.logPath)
-	if err != nil {
+	if err := s.run(); err != nil {
 		return nil, err
 	}
+	return s, nil
+}
+
+// run runs the program, for the first time or after a stop, and returns when it
+// says that it listens.
+func (s *serve) run() error {
+	log, err := os.OpenFile(s.logPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
 	defer log.Close()
-	s.process = exec.Command(program, "serve", "--config", s.config)
+	s.process = exec.Command(s.program, "serve", "--config", s.config)
 	s.process.Stderr = log
 	stdout, err := s.process.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.process.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	listening := make(chan struct{})
 	go func() {
@@ -87,11 +96,11 @@ func start(program, dir string, extra ...string) (*serve, error) {
 	}()
 	select {
 	case <-listening:
-		return s, nil
+		return nil
 	case err := <-s.exited:
-		return nil, fmt.Errorf("serve ended before it listened: %v\n%s", err, s.log())
+		return fmt.Errorf("serve ended before it listened: %v\n%s", err, s.log())
 	case <-time.After(startTime):
-		return nil, errors.Join(fmt.Errorf("serve did not listen within %v\n%s", startTime, s.log()), s.process.Process.Kill())
+		return errors.Join(fmt.Errorf("serve did not listen within %v\n%s", startTime, s.log()), s.process.Process.Kill())
 	}
 }
 

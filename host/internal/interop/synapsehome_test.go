@@ -50,6 +50,7 @@ type synapse struct {
 	user       string
 	token      string
 	since      string // up to where its client has read
+	appservice []byte // the registration of its application service, if it has one
 }
 
 // startSynapse makes a home in root and runs Synapse on it until the test ends.
@@ -74,16 +75,23 @@ func startSynapse(t *testing.T, root string, trust ...[]byte) *synapse {
 // is where it listens for clients and administrators.
 func startSynapseAt(t *testing.T, root, name, federation, client string, trust ...[]byte) *synapse {
 	t.Helper()
+	s := &synapse{name: name, federation: federation}
+	s.start(t, root, client, trust...)
+	return s
+}
+
+// start makes a home for s and runs Synapse on it until the test ends.
+func (s *synapse) start(t *testing.T, root, client string, trust ...[]byte) {
+	t.Helper()
 	home, err := os.MkdirTemp(filepath.Join(root, "srv"), "home-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(home) })
-	s := &synapse{name: name, federation: federation, client: "http://" + client, secret: rand.Text()}
+	s.client, s.secret = "http://"+client, rand.Text()
 	s.writeHome(t, root, home, client, trust)
 	s.run(t, root, home, "--generate-keys").wait(t)
 	s.run(t, root, home)
-	return s
 }
 
 // writeHome writes what Synapse needs: configuration, certificate, and whom to
@@ -104,7 +112,12 @@ func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]b
 			"resources": []any{map[string]any{"names": names, "compress": false}},
 		}
 	}
+	registrations := []string{}
+	if s.appservice != nil {
+		registrations = []string{inside + "/appservice.yaml"}
+	}
 	config, err := json.MarshalIndent(map[string]any{ // YAML holds JSON
+		"app_service_config_files":                 registrations,
 		"server_name":                              s.name,
 		"pid_file":                                 inside + "/pid",
 		"signing_key_path":                         inside + "/signing.key",
@@ -136,6 +149,7 @@ func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]b
 		"tls.crt":         s.cert,
 		"tls.key":         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
 		"trust.pem":       bytes.Join(append(trust, s.cert), nil),
+		"appservice.yaml": s.appservice,
 	} {
 		if err := os.WriteFile(filepath.Join(home, name), content, 0o600); err != nil {
 			t.Fatal(err)

@@ -31,6 +31,15 @@ const (
 	stDropDecisions
 	stSetPolicyValue
 	stDropPolicyValue
+	stStartAppservice
+	stStopAppservice
+	stInsertTransaction
+	stTrimTransactions
+	stInsertHanded
+	stTrimHanded
+	stInsertUndecided
+	stTrimUndecided
+	stCountUndecided
 	writeCount
 )
 
@@ -56,7 +65,19 @@ var writeSQL = [writeCount]string{
 	stDropDecisions:  "DELETE FROM decisions WHERE id <= ?",
 	stSetPolicyValue: `INSERT INTO policy_kv (policy, key, value, expires_ms) VALUES (?, ?, ?, ?)
 		ON CONFLICT (policy, key) DO UPDATE SET value = excluded.value, expires_ms = excluded.expires_ms`,
-	stDropPolicyValue: "DELETE FROM policy_kv WHERE policy = ? AND key = ?",
+	stDropPolicyValue:   "DELETE FROM policy_kv WHERE policy = ? AND key = ?",
+	stStartAppservice:   "INSERT INTO appservice (one, since) VALUES (1, ?) ON CONFLICT (one) DO NOTHING",
+	stStopAppservice:    "DELETE FROM appservice",
+	stInsertTransaction: "INSERT INTO appservice_transactions (transaction_id) VALUES (?) ON CONFLICT (transaction_id) DO NOTHING",
+	stTrimTransactions:  "DELETE FROM appservice_transactions WHERE id <= ?",
+	stInsertHanded:      "INSERT INTO handed_knocks (event_id, room_id, user_id) VALUES (?, ?, ?) ON CONFLICT (event_id) DO NOTHING",
+	stTrimHanded:        "DELETE FROM handed_knocks WHERE id <= ?",
+	stInsertUndecided: `INSERT INTO undecided_knocks (event_id, room_id, user_id, kind, at, seen_at) SELECT ?, ?, ?, ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM handed_knocks WHERE event_id = ? AND room_id = ? AND user_id = ?)
+		ON CONFLICT (event_id) DO NOTHING`,
+	stTrimUndecided: "DELETE FROM undecided_knocks WHERE id <= ?",
+	stCountUndecided: `INSERT INTO undecided_totals (kind, total) VALUES (?, 1)
+		ON CONFLICT (kind) DO UPDATE SET total = undecided_totals.total + 1`,
 }
 
 // Tx is what a submission writes through. It is only good inside the function

@@ -85,6 +85,12 @@ func LoadRoots(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// RoundTrip makes a request of this server's own, over the connections of the
+// others.
+func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
+	return u.transport.RoundTrip(r)
+}
+
 // Close closes the connections that are idle.
 func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
 
