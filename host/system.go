@@ -18,6 +18,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/decisionlog"
 	"github.com/knockgate/knockgate/host/internal/discovery"
+	"github.com/knockgate/knockgate/host/internal/doctor"
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
@@ -287,13 +288,15 @@ func (s *system) openGateway(cert tls.Certificate) {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	probes := &doctor.Echo{Dir: s.cfg.StateDir, Server: s.cfg.ServerName}
+	s.server.Handler = probes
 	if s.upstream != nil {
 		// Uploads and long polls pass through and may take as long as they want.
-		s.server.Handler = s.newFront(stages)
+		probes.Next = s.newFront(stages)
 		return
 	}
 	s.server.ReadTimeout, s.server.WriteTimeout = 30*time.Second, 60*time.Second
-	s.server.Handler = gateway.New(gateway.Options{
+	probes.Next = gateway.New(gateway.Options{
 		Stages:      stages,
 		Rooms:       s.rooms,
 		Templates:   s.rooms,
