@@ -53,6 +53,16 @@ type handedOn struct {
 // added to [upstream].
 func newProxied(t *testing.T, name string, homeserverName func(name string) string, rest string) *proxied {
 	t.Helper()
+	p := newGatewayBehind(t, name, homeserverName, rest)
+	p.cert = selfSignedTLS(t, "127.0.0.1").Certificates[0]
+	p.serveProxy()
+	return p
+}
+
+// newGatewayBehind starts the homeserver, the gateway, and of the proxy its
+// listener alone.
+func newGatewayBehind(t *testing.T, name string, homeserverName func(name string) string, rest string) *proxied {
+	t.Helper()
 	p := &proxied{proxy: listen(t)}
 	public := fmt.Sprintf(name, p.proxy.Addr().(*net.TCPAddr).Port)
 	homeserver := newHomeserver(t, homeserverName(public))
@@ -63,8 +73,6 @@ func newProxied(t *testing.T, name string, homeserverName func(name string) stri
 			testFederation + fmt.Sprintf("[upstream]\nurl = %q\n", p.url) + rest + allowAll
 	})
 	p.name = matrix.ServerName(public)
-	p.cert = selfSignedTLS(t, "127.0.0.1").Certificates[0]
-	p.serveProxy()
 	return p
 }
 
