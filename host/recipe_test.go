@@ -19,24 +19,35 @@ import (
 	"github.com/knockgate/knockgate/host/internal/xmatrix"
 )
 
-// recipes are the files of host/recipes and the programs that they are for.
+// program is a reverse proxy.
+type program struct {
+	name string
+	// args starts it; %s is the file.
+	args []string
+	// around is what stands around a recipe in the file: first the recipe, then the
+	// folder of the test.
+	around string
+}
+
+var (
+	nginx   = program{"nginx", []string{"-c", "%s"}, aroundNginx}
+	haproxy = program{"haproxy", []string{"-db", "-f", "%s"}, "%[1]s"}
+	caddy   = program{"caddy", []string{"run", "--adapter", "caddyfile", "--config", "%s"}, aroundCaddy}
+)
+
+// recipes are the files of host/recipes.
 var recipes = []struct {
 	file string
-	// program is the program, and args starts it; %s is the file.
-	program string
-	args    []string
-	// around is what stands around a recipe in the file; %s twice, the recipe and
-	// the folder of the test.
-	around string
+	program
 	// knocks says that only what could be a knock goes to Knockgate.
 	knocks bool
 }{
-	{"nginx-knocks.conf", "nginx", []string{"-c", "%s"}, aroundNginx, true},
-	{"nginx-all.conf", "nginx", []string{"-c", "%s"}, aroundNginx, false},
-	{"haproxy-knocks.cfg", "haproxy", []string{"-db", "-f", "%s"}, "%[1]s", true},
-	{"haproxy-all.cfg", "haproxy", []string{"-db", "-f", "%s"}, "%[1]s", false},
-	{"Caddyfile-knocks", "caddy", []string{"run", "--adapter", "caddyfile", "--config", "%s"}, aroundCaddy, true},
-	{"Caddyfile-all", "caddy", []string{"run", "--adapter", "caddyfile", "--config", "%s"}, aroundCaddy, false},
+	{"nginx-knocks.conf", nginx, true},
+	{"nginx-all.conf", nginx, false},
+	{"haproxy-knocks.cfg", haproxy, true},
+	{"haproxy-all.cfg", haproxy, false},
+	{"Caddyfile-knocks", caddy, true},
+	{"Caddyfile-all", caddy, false},
 }
 
 const (
@@ -55,7 +66,7 @@ http {
 %[1]s
 }
 `
-	aroundCaddy = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n%[1]s"
+	aroundCaddy = "{\n\tadmin off\n\tauto_https off\n\tskip_install_trust\n}\n%[1]s"
 )
 
 // recipe is a recipe's program that runs before a gateway and a homeserver.
@@ -65,13 +76,23 @@ type recipe struct {
 	direct *wiretap
 }
 
-// startRecipe starts what the recipe says, in place of the proxy of newProxied.
-func startRecipe(t *testing.T, name, program, around string, args []string) *recipe {
+// readRecipe returns a file of host/recipes.
+func readRecipe(t *testing.T, name string) string {
 	t.Helper()
-	path, err := exec.LookPath(program)
+	text, err := os.ReadFile(filepath.Join("recipes", name))
 	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/" + program); err != nil {
-			t.Skipf("%s is not installed", program)
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// startRecipe starts a program with a recipe, in place of the proxy of newProxied.
+func startRecipe(t *testing.T, with program, text string) *recipe {
+	t.Helper()
+	path, err := exec.LookPath(with.name)
+	if err != nil {
+		if path, err = exec.LookPath("/usr/sbin/" + with.name); err != nil {
+			t.Skipf("%s is not installed", with.name)
 		}
 	}
 	p := &recipe{proxied: newGatewayBehind(t, "127.0.0.1:%d", same, "trusted_proxies = [\"127.0.0.0/8\"]\n")}
@@ -86,33 +107,29 @@ func startRecipe(t *testing.T, name, program, around string, args []string) *rec
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile(filepath.Join("recipes", name))
-	if err != nil {
-		t.Fatal(err)
-	}
 	port := fmt.Sprint(p.proxy.Addr().(*net.TCPAddr).Port)
 	own := strings.NewReplacer(
-		"listen [::]:8448 ssl;", "", "listen 8448", "listen 127.0.0.1:"+port, "bind :8448", "bind 127.0.0.1:"+port, "\n:8448", "\nhttps://127.0.0.1:"+port+", https://a.example:"+port,
+		"listen [::]:8448 ssl;", "", "listen 8448", "listen 127.0.0.1:"+port, "bind :8448", "bind 127.0.0.1:"+port, "\n:8448 {", "\n:"+port+" {\n\tbind 127.0.0.1",
 		"/etc/ssl/example.org/fullchain.pem", filepath.Join(dir, "c.pem"), "/etc/ssl/example.org/privkey.pem", filepath.Join(dir, "k.pem"), "/etc/haproxy/example.org.pem", filepath.Join(dir, "both.pem"),
 		"127.0.0.1:8449", string(p.address()), "127.0.0.1:8008", strings.TrimPrefix(p.direct.url, "http://"),
-	).Replace(string(text))
+	).Replace(text)
 	file := filepath.Join(dir, "config")
-	if err := os.WriteFile(file, fmt.Appendf(nil, around, own, dir), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, with.around, own, dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.proxy.Close()
-	p.run(t, path, args, file, dir)
+	p.run(t, path, with.args, file, dir)
 	return p
 }
 
 // run starts the program and waits until it listens.
 func (p *recipe) run(t *testing.T, path string, args []string, file, dir string) {
 	t.Helper()
-	for i, a := range args {
-		args[i] = strings.Replace(a, "%s", file, 1)
-	}
 	said := &logBuffer{}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path)
+	for _, a := range args {
+		cmd.Args = append(cmd.Args, strings.Replace(a, "%s", file, 1))
+	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, said, said
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	if err := cmd.Start(); err != nil {
@@ -153,7 +170,7 @@ func (p *recipe) run(t *testing.T, path string, args []string, file, dir string)
 func TestRecipes(t *testing.T) {
 	for _, r := range recipes {
 		t.Run(r.file, func(t *testing.T) {
-			p := startRecipe(t, r.file, r.program, r.around, append([]string(nil), r.args...))
+			p := startRecipe(t, r.program, readRecipe(t, r.file))
 			t.Run("knocks", p.knocks)
 			t.Run("doctor", func(t *testing.T) {
 				hops, list := p.examine(p.client)
@@ -253,4 +270,43 @@ func (p *recipe) ask(t *testing.T, request string) (int, []byte) {
 	defer response.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 	return response.StatusCode, body
+}
+
+// TestCarelessRecipes: what is easily done wrong in these programs is found by the
+// doctor, which names what to change there.
+func TestCarelessRecipes(t *testing.T) {
+	tests := []struct {
+		name string
+		program
+		file, was, is string
+		hop, advice   string
+	}{
+		{"nginx with a path", nginx, "nginx-all.conf", "127.0.0.1:8449;", "127.0.0.1:8449/;", "request-target", "nginx: proxy_pass"},
+		{"nginx with its own Host", nginx, "nginx-all.conf", "proxy_set_header Host $http_host;", "", "host", "nginx: proxy_set_header Host $http_host"},
+		{"nginx with a Host without port", nginx, "nginx-knocks.conf", "$http_host", "$host", "host", "$http_host"},
+		{"nginx with a log-in", nginx, "nginx-knocks.conf", "proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_set_header Authorization \"\";", "authorization", "nginx: no"},
+		{"nginx without the knocks", nginx, "nginx-knocks.conf", "knock|", "knocks|", "arrival", "nginx: location"},
+		{"HAProxy that normalises", haproxy, "haproxy-all.cfg", "    mode http\n    bind", "    mode http\n    http-request normalize-uri percent-decode-unreserved\n    bind", "request-target", "HAProxy: no http-request normalize-uri"},
+		{"HAProxy without Authorization", haproxy, "haproxy-all.cfg", "http-request set-header X-Forwarded-Proto https", "http-request del-header Authorization", "authorization", "HAProxy: no http-request del-header"},
+		{"HAProxy to a dead port", haproxy, "haproxy-all.cfg", "127.0.0.1:8449", "127.0.0.1:1", "arrival", "HAProxy: the address"},
+		{"Caddy with its own Host", caddy, "Caddyfile-all", "reverse_proxy 127.0.0.1:8449", "reverse_proxy 127.0.0.1:8449 {\n\t\theader_up Host {upstream_hostport}\n\t}", "host", "Caddy: no header_up Host"},
+		{"Caddy that rewrites", caddy, "Caddyfile-all", "reverse_proxy 127", "uri replace %2F /\n\treverse_proxy 127", "request-target", "Caddy: no handle_path"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := readRecipe(t, tt.file)
+			if !strings.Contains(text, tt.was) {
+				t.Fatalf("%s has no %q", tt.file, tt.was)
+			}
+			text = strings.ReplaceAll(text, tt.was, tt.is)
+			if strings.Contains(text, "normalize-uri") {
+				text = "global\n    expose-experimental-directives\n" + text
+			}
+			p := startRecipe(t, tt.program, text)
+			hops, list := p.examine(p.client)
+			if h := hops[tt.hop]; h.State != doctor.Wrong || !strings.Contains(strings.Join(h.Change, "\n"), tt.advice) {
+				t.Errorf("%s: %+v, want wrong, and %q\n%+v", tt.hop, h, tt.advice, list)
+			}
+		})
+	}
 }
