@@ -33,6 +33,7 @@ var (
 	nginx   = program{"nginx", []string{"-c", "%s"}, aroundNginx}
 	haproxy = program{"haproxy", []string{"-db", "-f", "%s"}, "%[1]s"}
 	caddy   = program{"caddy", []string{"run", "--adapter", "caddyfile", "--config", "%s"}, aroundCaddy}
+	apache  = program{"apache2", []string{"-X", "-f", "%s"}, aroundApache}
 )
 
 // recipes are the files of host/recipes.
@@ -48,6 +49,8 @@ var recipes = []struct {
 	{"haproxy-all.cfg", haproxy, false},
 	{"Caddyfile-knocks", caddy, true},
 	{"Caddyfile-all", caddy, false},
+	{"apache-knocks.conf", apache, true},
+	{"apache-all.conf", apache, false},
 }
 
 const (
@@ -66,6 +69,18 @@ http {
 %[1]s
 }
 `
+	aroundApache = `ServerRoot %[2]s
+DefaultRuntimeDir %[2]s
+PidFile %[2]s/httpd.pid
+ErrorLog /dev/stderr
+ServerName a.example
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
+LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+%[1]s`
 	aroundCaddy = "{\n\tadmin off\n\tauto_https off\n\tskip_install_trust\n}\n%[1]s"
 )
 
@@ -109,7 +124,7 @@ func startRecipe(t *testing.T, with program, text string) *recipe {
 	}
 	port := fmt.Sprint(p.proxy.Addr().(*net.TCPAddr).Port)
 	own := strings.NewReplacer(
-		"listen [::]:8448 ssl;", "", "listen 8448", "listen 127.0.0.1:"+port, "bind :8448", "bind 127.0.0.1:"+port, "\n:8448 {", "\n:"+port+" {\n\tbind 127.0.0.1",
+		"listen [::]:8448 ssl;", "", "listen 8448", "listen 127.0.0.1:"+port, "Listen 8448", "Listen 127.0.0.1:"+port, "*:8448", "*:"+port, "bind :8448", "bind 127.0.0.1:"+port, "\n:8448 {", "\n:"+port+" {\n\tbind 127.0.0.1",
 		"/etc/ssl/example.org/fullchain.pem", filepath.Join(dir, "c.pem"), "/etc/ssl/example.org/privkey.pem", filepath.Join(dir, "k.pem"), "/etc/haproxy/example.org.pem", filepath.Join(dir, "both.pem"),
 		"127.0.0.1:8449", string(p.address()), "127.0.0.1:8008", strings.TrimPrefix(p.direct.url, "http://"),
 	).Replace(text)
@@ -234,10 +249,6 @@ func (p *recipe) spelt(t *testing.T) {
 
 // rest sends what is no knock.
 func (p *recipe) rest(t *testing.T, knocks bool) {
-	from := p.wiretap
-	if knocks {
-		from = p.direct
-	}
 	ada := p.peer()
 	for _, target := range []string{
 		"/_matrix/federation/v1/version", "/_matrix/federation/v1/version?", "/_matrix/key/v2/server", "/_matrix/federation/v1/make_leave/%21r%3Aa/@u:a?x=1", "/_matrix/federation/v1/query/profile?user_id=%40a%3Ab&field=a+b",
@@ -247,7 +258,12 @@ func (p *recipe) rest(t *testing.T, knocks bool) {
 		p.direct.take()
 		authorization := xmatrix.Header(ada.Key(), ada.Name(), p.name, http.MethodGet, target, nil)
 		status, body := p.ask(t, "GET "+target+" HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 192.0.2.1\r\nAuthorization: "+authorization+"\r\nConnection: close\r\n\r\n")
-		seen := from.take()
+		direct := p.direct.take()
+		seen := append(p.take(), direct...)
+		// Apache does not decode "%2F", and so cannot say that nobody else could.
+		if want := knocks && !strings.Contains(target, "%2F"); want && len(direct) != 1 || !knocks && len(direct) > 0 {
+			t.Errorf("%q: %d requests reached the homeserver past Knockgate", target, len(direct))
+		}
 		if len(seen) != 1 || seen[0].target != target || seen[0].header.Get("Authorization") != authorization || seen[0].header.Get("X-Forwarded-For") != "127.0.0.1" || seen[0].host != "a.example" {
 			t.Errorf("%q: %d %s, reached the homeserver as %+v", target, status, body, seen)
 		}
@@ -289,6 +305,9 @@ func TestCarelessRecipes(t *testing.T) {
 		{"HAProxy that normalises", haproxy, "haproxy-all.cfg", "    mode http\n    bind", "    mode http\n    http-request normalize-uri percent-decode-unreserved\n    bind", "request-target", "HAProxy: no http-request normalize-uri"},
 		{"HAProxy without Authorization", haproxy, "haproxy-all.cfg", "http-request set-header X-Forwarded-Proto https", "http-request del-header Authorization", "authorization", "HAProxy: no http-request del-header"},
 		{"HAProxy to a dead port", haproxy, "haproxy-all.cfg", "127.0.0.1:8449", "127.0.0.1:1", "arrival", "HAProxy: the address"},
+		{"Apache without nocanon", apache, "apache-all.conf", " nocanon", "", "request-target", "nocanon"},
+		{"Apache that refuses encoded slashes", apache, "apache-knocks.conf", "AllowEncodedSlashes NoDecode", "", "request-target", "AllowEncodedSlashes NoDecode"},
+		{"Apache with its own Host", apache, "apache-all.conf", "ProxyPreserveHost On", "", "host", "ProxyPreserveHost On"},
 		{"Caddy with its own Host", caddy, "Caddyfile-all", "reverse_proxy 127.0.0.1:8449", "reverse_proxy 127.0.0.1:8449 {\n\t\theader_up Host {upstream_hostport}\n\t}", "host", "Caddy: no header_up Host"},
 		{"Caddy that rewrites", caddy, "Caddyfile-all", "reverse_proxy 127", "uri replace %2F /\n\treverse_proxy 127", "request-target", "Caddy: no handle_path"},
 	}

@@ -55,7 +55,7 @@ var (
 		"Caddy":   `@knock path_regexp (?i)(knock|_synapse|%)  and  reverse_proxy @knock 127.0.0.1:8449  in the site of the federation port`,
 		"HAProxy": `use_backend knockgate if { path,url_dec -m sub -i knock _synapse % }  before the default_backend of the federation port`,
 		"Traefik": "a router of higher priority for the path prefixes of make_knock and send_knock, to the service that is Knockgate",
-		"Apache":  `ProxyPass "/_matrix/federation/v1/make_knock" "http://127.0.0.1:8449/_matrix/federation/v1/make_knock" nocanon  before the ProxyPass of the homeserver; the same for send_knock`,
+		"Apache":  `ProxyPassMatch "(?i)knock|_synapse|%" "http://127.0.0.1:8449" nocanon  before that of the homeserver`,
 	}
 	adviceTarget = advice{
 		"nginx":   "proxy_pass http://127.0.0.1:8449;  with nothing after the port, not even \"/\", and no rewrite: with a path it sends the one that it has decoded",
