@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -63,7 +64,7 @@ func newProxied(t *testing.T, name string, homeserverName func(name string) stri
 // listener alone.
 func newGatewayBehind(t *testing.T, name string, homeserverName func(name string) string, rest string) *proxied {
 	t.Helper()
-	p := &proxied{proxy: listen(t)}
+	p := &proxied{proxy: listenLow(t)}
 	public := fmt.Sprintf(name, p.proxy.Addr().(*net.TCPAddr).Port)
 	homeserver := newHomeserver(t, homeserverName(public))
 	p.front = &front{homeserver: homeserver, wiretap: newWiretap(t, homeserver.server.Handler)}
@@ -77,6 +78,19 @@ func newGatewayBehind(t *testing.T, name string, homeserverName func(name string
 }
 
 func same(name string) string { return name }
+
+// listenLow listens on a loopback port that no connection and no other test is
+// given by the system, so that it can be closed and taken by another program.
+func listenLow(t *testing.T) net.Listener {
+	t.Helper()
+	for range 100 {
+		if ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))); err == nil {
+			return ln
+		}
+	}
+	t.Fatal("no free port from 15000 to 29999")
+	return nil
+}
 
 // serveProxy starts the proxy.
 func (p *proxied) serveProxy() {
@@ -148,12 +162,18 @@ func TestDoctorProxies(t *testing.T) {
 			}, map[string]string{"request-target": "arrived", "signature": "wrong"},
 		},
 		{
+			"has digits in upper case, and what needs no encoding decoded", func(_ http.ResponseWriter, r *http.Request, to *handedOn) bool {
+				to.target = strings.NewReplacer("%2d", "-", "%2D", "-", "%7E", "~", "%3a", "%3A", "%2f", "%2F").Replace(to.target)
+				return true
+			}, map[string]string{},
+		},
+		{
 			"sorts the parameters", func(_ http.ResponseWriter, r *http.Request, to *handedOn) bool {
 				if r.URL.RawQuery != "" {
 					to.target = r.URL.EscapedPath() + "?" + r.URL.Query().Encode()
 				}
 				return true
-			}, map[string]string{"request-target": "?ver=11&ver=11 arrived", "signature": "wrong"},
+			}, map[string]string{"request-target": "x=a+b+c arrived", "signature": "wrong"},
 		},
 		{
 			"drops Authorization", func(_ http.ResponseWriter, r *http.Request, _ *handedOn) bool {
@@ -277,6 +297,9 @@ func TestDoctorProxies(t *testing.T) {
 			}
 			if tt.name == "changes Host" && len(hops["host"].Change) != 1 {
 				t.Errorf("the proxy says that it is nginx, and the advice is %q", hops["host"].Change)
+			}
+			if h := hops["request-target"]; strings.Contains(tt.name, "upper case") && (h.State != doctor.Note || !strings.Contains(h.Text, "usually")) {
+				t.Errorf("request-target: %+v, want a note", h)
 			}
 			if tt.change == nil {
 				for _, x := range p.take() {

@@ -302,7 +302,7 @@ func TestCarelessRecipes(t *testing.T) {
 		{"nginx with a Host without port", nginx, "nginx-knocks.conf", "$http_host", "$host", "host", "$http_host"},
 		{"nginx with a log-in", nginx, "nginx-knocks.conf", "proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_set_header Authorization \"\";", "authorization", "nginx: no"},
 		{"nginx without the knocks", nginx, "nginx-knocks.conf", "knock|", "knocks|", "arrival", "nginx: location"},
-		{"HAProxy that normalises", haproxy, "haproxy-all.cfg", "    mode http\n    bind", "    mode http\n    http-request normalize-uri percent-decode-unreserved\n    bind", "request-target", "HAProxy: no http-request normalize-uri"},
+		{"HAProxy that decodes", haproxy, "haproxy-all.cfg", "    mode http\n    bind", "    mode http\n    http-request set-path %[path,url_dec,regsub(\" \",+,g)]\n    bind", "request-target", "HAProxy: no http-request normalize-uri, set-path"},
 		{"HAProxy without Authorization", haproxy, "haproxy-all.cfg", "http-request set-header X-Forwarded-Proto https", "http-request del-header Authorization", "authorization", "HAProxy: no http-request del-header"},
 		{"HAProxy to a dead port", haproxy, "haproxy-all.cfg", "127.0.0.1:8449", "127.0.0.1:1", "arrival", "HAProxy: the address"},
 		{"Apache without nocanon", apache, "apache-all.conf", " nocanon", "", "request-target", "nocanon"},
@@ -318,9 +318,6 @@ func TestCarelessRecipes(t *testing.T) {
 				t.Fatalf("%s has no %q", tt.file, tt.was)
 			}
 			text = strings.ReplaceAll(text, tt.was, tt.is)
-			if strings.Contains(text, "normalize-uri") {
-				text = "global\n    expose-experimental-directives\n" + text
-			}
 			p := startRecipe(t, tt.program, text)
 			hops, list := p.examine(p.client)
 			if h := hops[tt.hop]; h.State != doctor.Wrong || !strings.Contains(strings.Join(h.Change, "\n"), tt.advice) {

@@ -61,7 +61,7 @@ var (
 		"nginx":   "proxy_pass http://127.0.0.1:8449;  with nothing after the port, not even \"/\", and no rewrite: with a path it sends the one that it has decoded",
 		"Caddy":   "no handle_path, rewrite or uri in the route of the knocks",
 		"HAProxy": "no http-request normalize-uri, set-path, set-uri or replace-path in the frontend and the backend",
-		"Traefik": "no middleware that changes the path in the router; 3.6.4 to 3.6.6 refuse encoded characters: 3.6.7 or later, or set encodedCharacters of the entry point",
+		"Traefik": "no middleware that changes the path in the router; a version that refuses encoded characters (3.6.4) needs encodedCharacters of the entry point to allow them",
 		"Apache":  "AllowEncodedSlashes NoDecode, and nocanon at the end of ProxyPass; no RewriteRule",
 	}
 	adviceHost = advice{
