@@ -68,7 +68,8 @@ before it lets a knock in.`,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newServe(), newKnock(), newDemo(), newRoom(), newDecisions(), newExplain(), newReplay(), newPolicy(), newKey(), newAppservice(), newCheck(), newVersion(), newCompile())
+	root.AddCommand(newServe(), newKnock(), newDemo(), newRoom(), newDecisions(), newExplain(), newReplay(), newPolicy(), newKey(),
+		newAppservice(), newCheck(), newDoctor(), newVersion(), newCompile())
 	return root
 }
 

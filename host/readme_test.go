@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/knockgate/knockgate/host/internal/config"
 )
 
@@ -133,7 +135,9 @@ func TestGateRunsReadmesTestCommand(t *testing.T) {
 // TestEveryCommandHasHelp: each command says what it does, with an example
 // where it takes anything.
 func TestEveryCommandHasHelp(t *testing.T) {
-	for _, args := range [][]string{{}, {"serve"}, {"knock"}, {"demo"}, {"room"}, {"room", "create"}, {"room", "list"}, {"decisions"}, {"policy"}, {"policy", "status"}, {"policy", "rollback"}, {"policy", "inspect"}, {"policy", "annotate"}, {"key"}, {"key", "show"}, {"key", "rotate"}, {"appservice"}} {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		args := strings.Fields(cmd.CommandPath())[1:]
 		var out strings.Builder
 		if code := runContext(context.Background(), append(args, "--help"), &out, &out); code != exitOK {
 			t.Errorf("%v --help: exit code %d", args, code)
@@ -141,5 +145,12 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		if !strings.Contains(out.String(), "Usage:") {
 			t.Errorf("%v --help:\n%s", args, &out)
 		}
+		if takes := cmd.Args != nil || cmd.Flags().HasAvailableFlags(); cmd.Runnable() && takes && !cmd.Hidden && cmd.Example == "" {
+			t.Errorf("%v has no example", args)
+		}
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
 	}
+	walk(newRoot())
 }

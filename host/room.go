@@ -69,9 +69,10 @@ Exit codes: 0 created, 1 anything else.`,
 
 func newRoomList() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the rooms",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List the rooms",
+		Example: "  knockgate room list",
+		Args:    cobra.NoArgs,
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -16,7 +16,8 @@ func newVersion() *cobra.Command {
 time, Go's version, the machine, and the libraries that decide what a policy does.
 
 Exit code: 0.`,
-		Args: cobra.NoArgs,
+		Example: "  knockgate version",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := cmd.OutOrStdout()
 			fmt.Fprintf(w, "knockgate %s\n", version())

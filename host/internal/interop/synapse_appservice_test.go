@@ -33,7 +33,7 @@ func TestSynapseAppservice(t *testing.T) {
 	if err := os.WriteFile(token, []byte("none-yet\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	gate := startServe(t, fmt.Sprintf("[upstream]\nurl = \"http://%s\"\n[upstream.admin]\nurl = \"http://%s\"\ntoken_file = %q\nmax_age = \"1h\"\n[upstream.appservice]\nlisten = %q\n",
+	gate := startServe(t, fmt.Sprintf("[upstream]\nurl = \"http://%s\"\nfacts_max_age = \"1h\"\n[upstream.admin]\nurl = \"http://%s\"\ntoken_file = %q\n[upstream.appservice]\nlisten = %q\n",
 		federation, client, token, pushes))
 	registration, err := exec.Command(gate.program, "appservice", "--config", gate.config).Output()
 	if err != nil {
