@@ -121,8 +121,8 @@ state_dir = %q
 federation = %q
 
 [federation]
-requests_per_second = 1000
-burst = 1000
+requests_per_second = 1000000
+burst = 1000000
 allow_private_addresses = ["127.0.0.0/8"]
 loopback_self_signed = true
 

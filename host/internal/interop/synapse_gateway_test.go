@@ -146,8 +146,9 @@ func (s *synapse) registerAdmin(t *testing.T, name string) {
 	s.token, _ = answer["access_token"].(string)
 }
 
-// createRoom makes a room of the user's and returns its ID.
-func (s *synapse) createRoom(t *testing.T, version, joinRule string) string {
+// createRoom makes a room of the user's, with more state if there is any, and
+// returns its ID.
+func (s *synapse) createRoom(t *testing.T, version, joinRule string, state ...any) string {
 	t.Helper()
 	rules := map[string]any{"join_rule": joinRule}
 	if strings.HasSuffix(joinRule, "restricted") {
@@ -155,7 +156,7 @@ func (s *synapse) createRoom(t *testing.T, version, joinRule string) string {
 	}
 	status, answer, err := s.call(http.MethodPost, "/_matrix/client/v3/createRoom", map[string]any{
 		"room_version": version, "name": "Room of version " + version, "preset": "private_chat",
-		"initial_state": []any{map[string]any{"type": "m.room.join_rules", "state_key": "", "content": rules}},
+		"initial_state": append(state, map[string]any{"type": "m.room.join_rules", "state_key": "", "content": rules}),
 	})
 	room, ok := answer["room_id"].(string)
 	if err != nil || status != http.StatusOK || !ok {

@@ -139,13 +139,7 @@ func (g *gated) step(t *testing.T, home *synapse, room, step string) string {
 // testRetracted: our own peer knocks and takes it back over federation, and both
 // land in the room.
 func (g *gated) testRetracted(t *testing.T) {
-	certificate := synapseCertificate(t)
-	client := loopbackClient(t)
-	p, err := ours.Start(ours.Options{Listen: "127.0.0.1:0", Client: client, Certificate: &certificate})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
+	p := startOurs(t, "127.0.0.1")
 	for _, version := range versions {
 		t.Run("version "+string(version), func(t *testing.T) {
 			g.homes(t, func(t *testing.T, home *synapse) {

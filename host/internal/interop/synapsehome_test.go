@@ -67,8 +67,10 @@ type home struct {
 	// trust are certificates that it trusts, as PEM, beside the one that all
 	// Synapses of a test have.
 	trust [][]byte
-	// modules are Python modules to load, as its configuration has them.
+	// modules are Python modules to load, as its configuration has them, and code
+	// the files they are in.
 	modules []any
+	code    []string
 }
 
 // startSynapse makes a home in root and runs Synapse on it until the test ends.
@@ -113,6 +115,15 @@ func (s *synapse) writeHome(t *testing.T, root, dir string, h home) {
 		return map[string]any{
 			"port": json.Number(port), "type": "http", "tls": secure, "x_forwarded": !secure, "bind_addresses": []string{host},
 			"resources": []any{map[string]any{"names": names, "compress": false}},
+		}
+	}
+	for _, path := range h.code {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), text, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 	trusted := []string{inside + "/tls.crt"}
@@ -192,7 +203,7 @@ func (s *synapse) run(t *testing.T, root, dir string, args ...string) *process {
 	p := &process{log: new(bytes.Buffer), exited: make(chan error, 1)}
 	p.cmd = exec.Command("/usr/bin/python3", append([]string{"-m", "synapse.app.homeserver", "-c", inside + "/homeserver.yaml"}, args...)...)
 	p.cmd.Dir = "/"
-	p.cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/root"}
+	p.cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/root", "PYTHONPATH=" + inside}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
