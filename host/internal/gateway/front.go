@@ -126,10 +126,14 @@ func (f *Front) make(r *http.Request, q *request, t *target) (*upstream.Answer, 
 		return nil, refusal
 	}
 	a, err := f.Upstream.Exchange(ctx, r, t.origin, nil)
-	if err == nil && a.Status == http.StatusOK && a.RoomVersion() == "" {
-		a, err = nil, matrix.BadGateway(errNoVersion)
+	if err == nil {
+		version := a.RoomVersion(&q.doc) // a make_knock has no body of its own
+		if a.Status == http.StatusOK && version == "" {
+			a, err = nil, matrix.BadGateway(errNoVersion)
+		}
+		f.versions.Put(m.Room, version)
 	}
-	return f.acted(q, m.Room, a, err)
+	return f.acted(q, a, err)
 }
 
 // send answers a send_knock.
@@ -179,7 +183,7 @@ func (f *Front) send(r *http.Request, q *request, t *target) (*upstream.Answer, 
 	// Allowed, so it is finished, even if its sender does not wait: a retry is the
 	// same event.
 	a, err := f.Upstream.Exchange(context.WithoutCancel(ctx), r, t.origin, q.body)
-	return f.acted(q, "", a, err)
+	return f.acted(q, a, err)
 }
 
 // outline returns what is known of a room. Its version, once it was told, is
@@ -218,7 +222,7 @@ func (f *Front) incompatible(r *http.Request, q *request, t *target, room matrix
 	message := or(q.decision.Message, incompatibleMessage)
 	a, err := f.Upstream.Exchange(r.Context(), r, t.origin, nil)
 	if err == nil {
-		if version := a.RoomVersion(); version != "" {
+		if version := a.RoomVersion(&q.doc); version != "" {
 			f.versions.Put(room, version)
 			refusal := matrix.IncompatibleRoomVersion(version, message)
 			f.finish(q, refusal)
@@ -237,9 +241,8 @@ func (f *Front) incompatible(r *http.Request, q *request, t *target, room matrix
 	return nil, refusal
 }
 
-// acted records an allowed knock with what upstream answered. If that names the
-// version of room, it is remembered.
-func (f *Front) acted(q *request, room matrix.RoomID, a *upstream.Answer, err error) (*upstream.Answer, error) {
+// acted records an allowed knock with what upstream answered.
+func (f *Front) acted(q *request, a *upstream.Answer, err error) (*upstream.Answer, error) {
 	if err != nil {
 		f.finish(q, err)
 		return nil, err
@@ -248,9 +251,6 @@ func (f *Front) acted(q *request, room matrix.RoomID, a *upstream.Answer, err er
 		f.close(q, a.Status, "")
 	} else {
 		f.close(q, a.Status, a.Errcode())
-	}
-	if room != "" {
-		f.versions.Put(room, a.RoomVersion())
 	}
 	return a, nil
 }
