@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/knockgate/knockgate/host/internal/facts"
@@ -43,10 +44,29 @@ type FrontOptions struct {
 type Front struct {
 	FrontOptions
 	versions upstream.Versions
+
+	// stopping ends what does not end with its sender; stop cancels it.
+	stopping context.Context
+	stop     context.CancelFunc
+	// running is read-locked by each knock.
+	running sync.RWMutex
 }
 
 // NewFront returns the handler of a federation listener.
-func NewFront(o FrontOptions) *Front { return &Front{FrontOptions: o} }
+func NewFront(o FrontOptions) *Front {
+	f := &Front{FrontOptions: o}
+	f.stopping, f.stop = context.WithCancel(context.Background())
+	return f
+}
+
+// Stop ends the exchanges with upstream that are waited for although their senders
+// have left, and returns once they are recorded. What becomes of such a knock at the
+// homeserver is not known then.
+func (f *Front) Stop() {
+	f.stop()
+	f.running.Lock()
+	defer f.running.Unlock()
+}
 
 // errNoVersion says that upstream is no homeserver, or a broken one.
 var errNoVersion = errors.New("upstream's answer to a make_knock has no room_version")
@@ -75,6 +95,8 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // knock takes a knock through the stages.
 func (f *Front) knock(w http.ResponseWriter, r *http.Request, t *target) {
+	f.running.RLock()
+	defer f.running.RUnlock()
 	q := requests.Get().(*request)
 	defer q.free()
 	q.begin(t.knock, f.Now())
@@ -182,7 +204,10 @@ func (f *Front) send(r *http.Request, q *request, t *target) (*upstream.Answer, 
 	}
 	// Allowed, so it is finished, even if its sender does not wait: a retry is the
 	// same event.
-	a, err := f.Upstream.Exchange(context.WithoutCancel(ctx), r, t.origin, q.body)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(f.stopping, cancel)()
+	a, err := f.Upstream.Exchange(ctx, r, t.origin, q.body)
 	return f.acted(q, a, err)
 }
 
