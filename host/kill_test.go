@@ -170,7 +170,13 @@ type served struct {
 // start starts the program and returns once it listens.
 func (w *killWorld) start(fallback string) *served {
 	w.t.Helper()
-	s := &served{t: w.t, cmd: w.command(fallback), done: make(chan struct{})}
+	return w.startCommand(w.command(fallback))
+}
+
+// startCommand is start for a command of a test's own.
+func (w *killWorld) startCommand(cmd *exec.Cmd) *served {
+	w.t.Helper()
+	s := &served{t: w.t, cmd: cmd, done: make(chan struct{})}
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		w.t.Fatal(err)

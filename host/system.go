@@ -47,6 +47,7 @@ type system struct {
 	log       *slog.Logger
 	now       func() time.Time
 	listener  net.Listener
+	drain     time.Duration // drainTime; a test's own
 	kv        *policykv.KV
 	lists     *policylist.Lists
 	engine    *plugins.Engine
@@ -56,6 +57,7 @@ type system struct {
 	store     *store.Store
 	rooms     *resident.Local    // nil in gateway mode
 	upstream  *upstream.Upstream // nil in resident mode
+	front     *gateway.Front     // nil in resident mode
 	pushes    *pushes            // nil where this is no application service
 	client    *discovery.Client
 	ring      *serverkey.Ring
@@ -87,7 +89,7 @@ type system struct {
 // listener is where to listen; nil: where the configuration says. now is the
 // clock of everything that peers can see; certificates go by the real time.
 func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, now func() time.Time, log *slog.Logger) (_ *system, err error) {
-	s := &system{cfg: cfg, log: log, listener: listener, now: now}
+	s := &system{cfg: cfg, log: log, listener: listener, now: now, drain: drainTime}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -300,7 +302,8 @@ func (s *system) openGateway(cert tls.Certificate) {
 	s.server.Handler = probes
 	if s.upstream != nil {
 		// Uploads and long polls pass through and may take as long as they want.
-		probes.Next = s.newFront(stages)
+		s.front = s.newFront(stages)
+		probes.Next = s.front
 		return
 	}
 	s.server.ReadTimeout, s.server.WriteTimeout = 30*time.Second, 60*time.Second
@@ -344,13 +347,14 @@ func (s *system) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		<-ctx.Done()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
 		defer cancel()
 		err := s.server.Shutdown(drain)
 		if s.upstream != nil && errors.Is(err, context.DeadlineExceeded) {
 			// What is passed through may take for ever, and its sender tries again.
 			s.log.Warn("requests that were passed through are cut off by the stop")
 			err = s.server.Close()
+			s.front.Stop()
 		}
 		return err
 	})

@@ -201,6 +201,10 @@ func TestFrontLeaver(t *testing.T) {
 // is left of it in the end.
 func TestFrontRestarts(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	files := openFiles()
+	defer func() {
+		(&world{t: t}).waitFor("no more open files than before", func() bool { return openFiles() <= files })
+	}()
 	t.Run("", func(t *testing.T) { // whose clean-up comes before the look at what is left
 		ln, behind := listen(t), listen(t)
 		address := behind.Addr().String()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/knockgate/knockgate/host/internal/facts"
@@ -52,10 +53,29 @@ type FrontOptions struct {
 type Front struct {
 	FrontOptions
 	versions upstream.Versions
+
+	// stopping ends what does not end with its sender; stop cancels it.
+	stopping context.Context
+	stop     context.CancelFunc
+	// running is read-locked by each knock.
+	running sync.RWMutex
 }
 
 // NewFront returns the handler of a federation listener.
-func NewFront(o FrontOptions) *Front { return &Front{FrontOptions: o} }
+func NewFront(o FrontOptions) *Front {
+	f := &Front{FrontOptions: o}
+	f.stopping, f.stop = context.WithCancel(context.Background())
+	return f
+}
+
+// Stop ends the exchanges with upstream that are waited for although their senders
+// have left, and returns once they are recorded. What becomes of such a knock at the
+// homeserver is not known then.
+func (f *Front) Stop() {
+	f.stop()
+	f.running.Lock()
+	defer f.running.Unlock()
+}
 
 // errNoVersion says that upstream is no homeserver, or a broken one.
 var errNoVersion = errors.New("upstream's answer to a make_knock has no room_version")
@@ -84,6 +104,8 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // knock takes a knock through the stages.
 func (f *Front) knock(w http.ResponseWriter, r *http.Request, t *target) {
+	f.running.RLock()
+	defer f.running.RUnlock()
 	q := requests.Get().(*request)
 	defer q.free()
 	q.begin(t.knock, f.Now())
@@ -135,10 +157,14 @@ func (f *Front) make(r *http.Request, q *request, t *target) (*upstream.Answer, 
 		return nil, refusal
 	}
 	a, err := f.Upstream.Exchange(ctx, r, t.origin, nil)
-	if err == nil && a.Status == http.StatusOK && a.RoomVersion() == "" {
-		a, err = nil, matrix.BadGateway(errNoVersion)
+	if err == nil {
+		version := a.RoomVersion(&q.doc) // a make_knock has no body of its own
+		if a.Status == http.StatusOK && version == "" {
+			a, err = nil, matrix.BadGateway(errNoVersion)
+		}
+		f.versions.Put(m.Room, version)
 	}
-	return f.acted(q, m.Room, a, err)
+	return f.acted(q, a, err)
 }
 
 // send answers a send_knock.
@@ -187,7 +213,9 @@ func (f *Front) send(r *http.Request, q *request, t *target) (*upstream.Answer, 
 	}
 	// Allowed, so it is finished, even if its sender does not wait: a retry is the
 	// same event.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(f.stopping, cancel)()
 	if f.Handed != nil {
 		if err := f.Handed.HandedOn(ctx, s.Room, ev.Sender(), ev.ID()); err != nil {
 			f.Log.LogAttrs(ctx, slog.LevelError, "a knock is handed on and could not be noted; it will be listed as undecided",
@@ -195,7 +223,7 @@ func (f *Front) send(r *http.Request, q *request, t *target) (*upstream.Answer, 
 		}
 	}
 	a, err := f.Upstream.Exchange(ctx, r, t.origin, q.body)
-	return f.acted(q, "", a, err)
+	return f.acted(q, a, err)
 }
 
 // outline returns what is known of a room. Its version, once it was told, is
@@ -234,7 +262,7 @@ func (f *Front) incompatible(r *http.Request, q *request, t *target, room matrix
 	message := or(q.decision.Message, incompatibleMessage)
 	a, err := f.Upstream.Exchange(r.Context(), r, t.origin, nil)
 	if err == nil {
-		if version := a.RoomVersion(); version != "" {
+		if version := a.RoomVersion(&q.doc); version != "" {
 			f.versions.Put(room, version)
 			refusal := matrix.IncompatibleRoomVersion(version, message)
 			f.finish(q, refusal)
@@ -253,9 +281,8 @@ func (f *Front) incompatible(r *http.Request, q *request, t *target, room matrix
 	return nil, refusal
 }
 
-// acted records an allowed knock with what upstream answered. If that names the
-// version of room, it is remembered.
-func (f *Front) acted(q *request, room matrix.RoomID, a *upstream.Answer, err error) (*upstream.Answer, error) {
+// acted records an allowed knock with what upstream answered.
+func (f *Front) acted(q *request, a *upstream.Answer, err error) (*upstream.Answer, error) {
 	if err != nil {
 		f.finish(q, err)
 		return nil, err
@@ -264,9 +291,6 @@ func (f *Front) acted(q *request, room matrix.RoomID, a *upstream.Answer, err er
 		f.close(q, a.Status, "")
 	} else {
 		f.close(q, a.Status, a.Errcode())
-	}
-	if room != "" {
-		f.versions.Put(room, a.RoomVersion())
 	}
 	return a, nil
 }

@@ -130,8 +130,8 @@ state_dir = %q
 federation = %q
 
 [federation]
-requests_per_second = 1000
-burst = 1000
+requests_per_second = 1000000
+burst = 1000000
 allow_private_addresses = ["127.0.0.0/8"]
 loopback_self_signed = true
 
@@ -203,8 +203,10 @@ func (s *serve) createRoomWith(t *testing.T, version, joinRule string) string {
 
 // freeAddress returns a loopback address that was free a moment ago. The name
 // of a server has to be known before it listens.
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress() (string, error) { return freeAddressOf("127.0.0.1") }
+
+func freeAddressOf(host string) (string, error) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return "", err
 	}

@@ -21,14 +21,14 @@ import (
 // told of a room is as its last push left it.
 func TestSynapseAppservice(t *testing.T) {
 	root := synapseRoot(t)
-	var addresses [3]string
+	var addresses [4]string
 	for i := range addresses {
 		var err error
 		if addresses[i], err = freeAddress(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	federation, client, pushes := addresses[0], addresses[1], addresses[2]
+	federation, client, pushes, knocker := addresses[0], addresses[1], addresses[2], addresses[3]
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("none-yet\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -39,9 +39,10 @@ func TestSynapseAppservice(t *testing.T) {
 	if err != nil {
 		t.Fatalf("appservice: %v", err)
 	}
-	b := startSynapse(t, root, gate.certificate(t))
-	a := &synapse{name: string(gate.name), federation: federation, appservice: registration}
-	a.start(t, root, client, b.cert, gate.certificate(t))
+	trust := [][]byte{gate.certificate(t)}
+	b := startSynapse(t, root, home{federation: knocker, trust: trust})
+	b.register(t, "bob")
+	a := startSynapse(t, root, home{name: string(gate.name), federation: federation, client: client, trust: trust, appservice: registration})
 	a.registerAdmin(t, "alice")
 	if err := os.WriteFile(token, []byte(a.token+"\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 // of the users; a bot that has not, or no longer, says what the summary has of it.
 func TestSynapseFacts(t *testing.T) {
 	root := synapseRoot(t)
-	alice := startSynapse(t, root)
+	alice := startSynapse(t, root, home{})
 	alice.registerAdmin(t, "alice")
 	user := func(name string) *synapse {
 		u := *alice

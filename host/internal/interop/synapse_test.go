@@ -18,7 +18,8 @@ import (
 func TestSynapseKnocks(t *testing.T) {
 	root := synapseRoot(t)
 	serve := startServe(t)
-	b := startSynapse(t, root, serve.certificate(t))
+	b := startSynapse(t, root, home{trust: [][]byte{serve.certificate(t)}})
+	b.register(t, "bob")
 	for _, version := range versions {
 		t.Run("allowed in version "+string(version), func(t *testing.T) {
 			room := serve.createRoom(t, string(version))

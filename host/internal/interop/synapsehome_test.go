@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -16,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -44,77 +46,99 @@ type synapse struct {
 	// is what it is called.
 	name       string
 	federation string
-	cert       []byte // as PEM
+	process    int    // its process ID
 	secret     string // for registering administrators
 	client     string // base URL of its client API
 	user       string
 	token      string
 	since      string // up to where its client has read
-	appservice []byte // the registration of its application service, if it has one
+}
+
+// home says what a Synapse is to be like.
+type home struct {
+	// name is its server name. Empty: federation.
+	name string
+	// federation is where it listens for other servers, with TLS if that is its
+	// name: else another program has the name's address. Empty: a free address.
+	federation string
+	// client is where it listens for clients and administrators. Empty: a free
+	// address.
+	client string
+	// trust are certificates that it trusts, as PEM, beside the one that all
+	// Synapses of a test have.
+	trust [][]byte
+	// modules are Python modules to load, as its configuration has them, and code
+	// the files they are in.
+	modules []any
+	code    []string
+	// appservice is the registration of its application service, if it has one.
+	appservice []byte
 }
 
 // startSynapse makes a home in root and runs Synapse on it until the test ends.
-// It trusts the certificates in trust, beside its own.
-func startSynapse(t *testing.T, root string, trust ...[]byte) *synapse {
+func startSynapse(t *testing.T, root string, h home) *synapse {
 	t.Helper()
-	federation, err := freeAddress()
+	for _, address := range []*string{&h.federation, &h.client} {
+		if *address == "" {
+			var err error
+			if *address, err = freeAddress(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if h.name == "" {
+		h.name = h.federation
+	}
+	dir, err := os.MkdirTemp(filepath.Join(root, "srv"), "home-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := startSynapseAt(t, root, federation, federation, client, trust...)
-	s.register(t, "bob")
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &synapse{name: h.name, federation: h.federation, client: "http://" + h.client, secret: rand.Text()}
+	s.writeHome(t, root, dir, h)
+	s.run(t, root, dir, "--generate-keys").wait(t)
+	s.process = s.run(t, root, dir).cmd.Process.Pid
 	return s
-}
-
-// startSynapseAt starts a Synapse without users that listens for federation at an
-// address that may not be its name: then another program has the name's. client
-// is where it listens for clients and administrators.
-func startSynapseAt(t *testing.T, root, name, federation, client string, trust ...[]byte) *synapse {
-	t.Helper()
-	s := &synapse{name: name, federation: federation}
-	s.start(t, root, client, trust...)
-	return s
-}
-
-// start makes a home for s and runs Synapse on it until the test ends.
-func (s *synapse) start(t *testing.T, root, client string, trust ...[]byte) {
-	t.Helper()
-	home, err := os.MkdirTemp(filepath.Join(root, "srv"), "home-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(home) })
-	s.client, s.secret = "http://"+client, rand.Text()
-	s.writeHome(t, root, home, client, trust)
-	s.run(t, root, home, "--generate-keys").wait(t)
-	s.run(t, root, home)
 }
 
 // writeHome writes what Synapse needs: configuration, certificate, and whom to
 // trust.
-func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]byte) {
+func (s *synapse) writeHome(t *testing.T, root, dir string, h home) {
 	t.Helper()
-	cert := selfSigned(t)
+	cert := synapseCertificate(t)
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey.(*ecdsa.PrivateKey))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
-	inside := "/" + strings.TrimPrefix(strings.TrimPrefix(home, root), "/")
-	listener := func(address string, tls bool, names ...string) map[string]any {
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	inside := "/" + strings.TrimPrefix(strings.TrimPrefix(dir, root), "/")
+	listener := func(address string, secure bool, names ...string) map[string]any {
 		host, port, _ := strings.Cut(address, ":")
 		return map[string]any{
-			"port": json.Number(port), "type": "http", "tls": tls, "x_forwarded": !tls, "bind_addresses": []string{host},
+			"port": json.Number(port), "type": "http", "tls": secure, "x_forwarded": !secure, "bind_addresses": []string{host},
 			"resources": []any{map[string]any{"names": names, "compress": false}},
 		}
 	}
 	registrations := []string{}
-	if s.appservice != nil {
+	if h.appservice != nil {
 		registrations = []string{inside + "/appservice.yaml"}
+	}
+	for _, path := range h.code {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trusted := []string{inside + "/tls.crt"}
+	for i, pem := range h.trust { // of each file, Synapse takes the first certificate
+		name := fmt.Sprintf("trust%d.pem", i)
+		trusted = append(trusted, inside+"/"+name)
+		if err := os.WriteFile(filepath.Join(dir, name), pem, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	config, err := json.MarshalIndent(map[string]any{ // YAML holds JSON
 		"app_service_config_files":                 registrations,
@@ -124,18 +148,21 @@ func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]b
 		"media_store_path":                         inside + "/media",
 		"tls_certificate_path":                     inside + "/tls.crt",
 		"tls_private_key_path":                     inside + "/tls.key",
-		"federation_custom_ca_list":                []string{inside + "/trust.pem"},
+		"federation_custom_ca_list":                trusted,
 		"database":                                 map[string]any{"name": "sqlite3", "args": map[string]any{"database": inside + "/home.db"}},
-		"listeners":                                []any{listener(s.federation, s.federation == s.name, "federation"), listener(client, false, "client")},
+		"listeners":                                []any{listener(s.federation, s.federation == s.name, "federation"), listener(h.client, false, "client", "metrics")},
 		"ip_range_blacklist":                       []string{},
 		"federation_ip_range_blacklist":            []string{},
 		"trusted_key_servers":                      []string{},
 		"suppress_key_server_warning":              true,
 		"report_stats":                             false,
+		"enable_metrics":                           true,
+		"modules":                                  append([]any{}, h.modules...),
 		"enable_registration":                      true,
 		"enable_registration_without_verification": true,
 		"macaroon_secret_key":                      rand.Text(),
 		"registration_shared_secret":               s.secret,
+		"rc_federation":                            map[string]any{"window_size": 1000, "sleep_limit": 1000000, "sleep_delay": 1, "reject_limit": 1000000, "concurrent": 100},
 		"rc_message":                               map[string]any{"per_second": 1000, "burst_count": 1000},
 		"rc_room_creation":                         map[string]any{"per_second": 1000, "burst_count": 1000},
 		"rc_invites":                               map[string]any{"per_user": map[string]any{"per_second": 1000, "burst_count": 1000}},
@@ -146,15 +173,27 @@ func (s *synapse) writeHome(t *testing.T, root, home, client string, trust [][]b
 	}
 	for name, content := range map[string][]byte{
 		"homeserver.yaml": config,
-		"tls.crt":         s.cert,
+		"tls.crt":         certificate,
 		"tls.key":         pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
-		"trust.pem":       bytes.Join(append(trust, s.cert), nil),
-		"appservice.yaml": s.appservice,
+		"appservice.yaml": h.appservice,
 	} {
-		if err := os.WriteFile(filepath.Join(home, name), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// synapseCertificate returns the certificate that all Synapses of a run have, so
+// that they trust each other.
+func synapseCertificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	synapseCert.Do(func() { synapseCert.cert = selfSigned(t) })
+	return synapseCert.cert
+}
+
+var synapseCert struct {
+	sync.Once
+	cert tls.Certificate
 }
 
 // process is a Synapse process.
@@ -164,15 +203,15 @@ type process struct {
 	exited chan error
 }
 
-// run starts Synapse on home, inside root. It is killed at the end of the test
+// run starts Synapse on dir, inside root. It is killed at the end of the test
 // if it still runs.
-func (s *synapse) run(t *testing.T, root, home string, args ...string) *process {
+func (s *synapse) run(t *testing.T, root, dir string, args ...string) *process {
 	t.Helper()
-	inside := strings.TrimPrefix(home, root)
+	inside := strings.TrimPrefix(dir, root)
 	p := &process{log: new(bytes.Buffer), exited: make(chan error, 1)}
 	p.cmd = exec.Command("/usr/bin/python3", append([]string{"-m", "synapse.app.homeserver", "-c", inside + "/homeserver.yaml"}, args...)...)
 	p.cmd.Dir = "/"
-	p.cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/root"}
+	p.cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/root", "PYTHONPATH=" + inside}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {

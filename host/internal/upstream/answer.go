@@ -32,21 +32,21 @@ func (a *Answer) check() error {
 }
 
 // Errcode returns the errcode of a refusal; "" if it has none.
-func (a *Answer) Errcode() string { return a.text("errcode") }
+func (a *Answer) Errcode() string { return a.text("errcode", new(canonicaljson.Doc)) }
 
 // RoomVersion returns the room's version from the answer to a make_knock, be it a
-// template or that the peer's server does not take it; "" if it says none.
-func (a *Answer) RoomVersion() string {
-	if a.Status == http.StatusOK || a.Errcode() == "M_INCOMPATIBLE_ROOM_VERSION" {
-		return a.text("room_version")
+// template or that the peer's server does not take it; "" if it says none. It parses
+// the answer into doc.
+func (a *Answer) RoomVersion(doc *canonicaljson.Doc) string {
+	if a.Status == http.StatusOK || a.text("errcode", doc) == "M_INCOMPATIBLE_ROOM_VERSION" {
+		return a.text("room_version", doc)
 	}
 	return ""
 }
 
 // text returns a text of the body's top level; "" if it is not there.
-func (a *Answer) text(key string) string {
-	doc, err := canonicaljson.Parse(a.Body)
-	if err != nil {
+func (a *Answer) text(key string, doc *canonicaljson.Doc) string {
+	if err := doc.Parse(a.Body); err != nil {
 		return ""
 	}
 	s, _ := doc.Root().Get(key).Text()
