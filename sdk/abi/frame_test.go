@@ -123,6 +123,23 @@ func TestFieldBeyondTable(t *testing.T) {
 	}
 }
 
+// TestOlderHost: of the table of edition 1.0, the fields of later ones are absent.
+func TestOlderHost(t *testing.T) {
+	frame := abi.Frame(abi.AppendFrame(nil, &frames[0].facts))
+	binary.LittleEndian.PutUint32(frame[12:], 24)
+	if !frame.Valid() {
+		t.Fatal("not valid")
+	}
+	for f := range abi.Field(abi.FieldCount) {
+		if _, ok := frame.Field(f); ok && f >= 24 {
+			t.Errorf("field %d is there", f)
+		}
+	}
+	if b, ok := frame.Field(abi.FieldUserMembership); !ok || string(b) != "leave" {
+		t.Errorf("user_membership is %q, %v", b, ok)
+	}
+}
+
 func TestValid(t *testing.T) {
 	for _, c := range invalid {
 		if abi.Frame(c.frame()).Valid() {
