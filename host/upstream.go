@@ -32,7 +32,7 @@ func (s *system) openUpstream() error {
 
 // newFront returns the handler of gateway mode.
 func (s *system) newFront(stages gateway.Stages) *gateway.Front {
-	o := gateway.FrontOptions{Stages: stages, Upstream: s.upstream}
+	o := gateway.FrontOptions{Stages: stages, Upstream: s.metrics.Upstream(s.upstream)}
 	if admin := s.cfg.Upstream.Admin; admin != nil {
 		o.Outlines = upstream.NewAdmin(upstream.AdminOptions{
 			URL: admin.URL, Token: upstream.TokenFile(admin.TokenFile), Upstream: s.upstream,

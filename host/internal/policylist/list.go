@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/knockgate/knockgate/host/internal/config"
@@ -35,8 +38,30 @@ type Lists struct {
 }
 
 type list struct {
-	file string
-	set  atomic.Pointer[set]
+	file  string
+	set   atomic.Pointer[set]
+	stale atomic.Bool // the file could not be read the last time
+}
+
+// Status is what a list holds at the moment.
+type Status struct {
+	Name    string
+	Entries int
+	// Modified is the time of the file that was read.
+	Modified time.Time
+	// Stale says that the file has since changed into one that could not be read.
+	Stale bool
+}
+
+// Status returns what each list holds, in the order of their names.
+func (l *Lists) Status() []Status {
+	list := make([]Status, 0, len(l.lists))
+	for _, name := range slices.Sorted(maps.Keys(l.lists)) {
+		one := l.lists[name]
+		s := one.set.Load()
+		list = append(list, Status{Name: name, Entries: s.entries, Modified: s.modified, Stale: one.stale.Load()})
+	}
+	return list
 }
 
 // Open reads all lists. It fails if one cannot be read.
@@ -78,6 +103,7 @@ func (l *Lists) Watch(ctx context.Context) error {
 func (l *Lists) Reload() {
 	for name, one := range l.lists {
 		s, err := read(one.file)
+		one.stale.Store(err != nil)
 		if err != nil {
 			l.log.Error("list not read; it stays as it was", "list", name, "err", err)
 			continue
@@ -90,11 +116,12 @@ func (l *Lists) Reload() {
 
 // set is the content of one file.
 type set struct {
-	text    string // the file's
-	entries int
-	exact   map[string]struct{} // in lower case
-	suffix  map[string]struct{} // in lower case, with the dot they begin with
-	globs   []string
+	text     string    // the file's
+	modified time.Time // the file's
+	entries  int
+	exact    map[string]struct{} // in lower case
+	suffix   map[string]struct{} // in lower case, with the dot they begin with
+	globs    []string
 }
 
 func read(path string) (*set, error) {
@@ -103,6 +130,10 @@ func read(path string) (*set, error) {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -114,6 +145,7 @@ func read(path string) (*set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	s.modified = info.ModTime()
 	return s, nil
 }
 
