@@ -22,6 +22,10 @@ import (
 // namespace begins each name of ours.
 const namespace = "knockgate"
 
+// maxScrapes is how many requests of /metrics are answered at one time; the next
+// gets 503.
+const maxScrapes = 4
+
 // Metrics is what is counted. It is safe for concurrent use, and what it costs a
 // knock is some atomic additions.
 type Metrics struct {
@@ -74,7 +78,7 @@ func New(version string) *Metrics {
 
 // Handler returns the handler of /metrics.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{CoalesceGather: true})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
 }
 
 // Gatherer returns what the handler serves, for those who read it here.
