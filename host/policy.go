@@ -283,6 +283,7 @@ func (s *system) fallBack(ctx context.Context, cause error) (l loaded, err error
 	if l.chain, err = s.engine.Load(ctx, l.spec, nil); err != nil {
 		return l, errors.Join(cause, err)
 	}
+	s.without = l.chain.Revision()
 	s.sayFallBack(cause, fmt.Sprintf("no policy: every knock is answered %s, as policies.default says", s.cfg.Policies.Default))
 	return l, nil
 }

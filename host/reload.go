@@ -151,6 +151,7 @@ func needRestart(was, is *config.Config) (keys []string) {
 	compare("server_name", was.ServerName, is.ServerName)
 	compare("state_dir", was.StateDir, is.StateDir)
 	compare("listen", was.Listen, is.Listen)
+	compare("admin", was.Admin, is.Admin)
 	compare("federation", was.Federation, is.Federation)
 	compare("log", was.Log, is.Log)
 	compare("upstream", was.Upstream, is.Upstream)

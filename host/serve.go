@@ -80,7 +80,10 @@ func (s *system) describe(w io.Writer, program string) {
 	for _, r := range s.lobby {
 		row("room", "%s  %s  version %s, join rule %s", r.ID, r.Alias, r.VersionID, r.JoinRule)
 	}
-	row("listening", "https://%s", s.address())
+	row("listening", "%s://%s", s.scheme(), s.address())
+	if s.admin != nil {
+		row("admin", "http://%s", s.adminListener.Addr())
+	}
 	if len(s.lobby) > 0 {
 		server := ""
 		if name, ok := s.lobby[0].ID.Server(); !ok || name != s.address() {

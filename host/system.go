@@ -18,6 +18,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/decisionlog"
 	"github.com/knockgate/knockgate/host/internal/discovery"
+	"github.com/knockgate/knockgate/host/internal/doctor"
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
@@ -58,10 +59,16 @@ type system struct {
 	recorder  *decisionlog.Log
 	metrics   *metrics.Metrics
 	server    *http.Server
+	// adminListener and admin are the administrator's; nil without admin.listen.
+	adminListener net.Listener
+	admin         *http.Server
 
 	// fallback says what runs instead of configured policies that do not load;
 	// "" where they did.
 	fallback string
+	// without is the revision of the chain without policies that on_bad_start put in
+	// force; "" for none.
+	without string
 	// made lists what this start made in the state folder, and madeFolder says
 	// that it made the folder.
 	made       []string
@@ -87,7 +94,7 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 			}
 		}
 	}()
-	if err := s.openListener(); err != nil {
+	if err := s.openListeners(); err != nil {
 		return nil, err
 	}
 	if err := s.openFolder(); err != nil {
@@ -112,18 +119,8 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 	}
 	s.openGateway(cert)
 	s.openMetrics()
+	s.openAdmin()
 	return s, nil
-}
-
-func (s *system) openListener() (err error) {
-	if s.listener != nil {
-		return nil
-	}
-	s.listener, err = net.Listen("tcp", s.cfg.Listen.Federation.String())
-	if err != nil {
-		return fmt.Errorf("%s: listen.federation: %w; stop what listens there, or name another address", s.cfg.Path, err)
-	}
-	return nil
 }
 
 // openFolder makes the state folder, which the policies' compiled modules are
@@ -185,7 +182,7 @@ func (s *system) warnMonitored(c *plugins.Chain) {
 }
 
 // openState opens or makes the signing key, unless a homeserver has it, the
-// certificate and the store.
+// certificate, unless there is no TLS, and the store.
 func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error) {
 	dir := s.cfg.StateDir
 	var made bool
@@ -195,9 +192,11 @@ func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error
 		}
 		s.note(made, "signing key "+string(s.keys.Keys().Key.KeyID()))
 	}
-	if s.cfg.Listen.Certificate != "" {
+	switch {
+	case s.cfg.Listen.Plain:
+	case s.cfg.Listen.Certificate != "":
 		cert, err = certificate.Load(s.cfg.Listen.Certificate, s.cfg.Listen.Key)
-	} else {
+	default:
 		cert, made, err = certificate.LoadOrCreate(dir, s.cfg.ServerName.Host(), time.Now())
 		s.note(made, "self-signed TLS certificate")
 	}
@@ -298,13 +297,15 @@ func (s *system) openGateway(cert tls.Certificate) {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	probes := &doctor.Echo{Dir: s.cfg.StateDir, Server: s.cfg.ServerName}
+	s.server.Handler = probes
 	if s.upstream != nil {
 		// Uploads and long polls pass through and may take as long as they want.
-		s.server.Handler = s.metrics.InFlight(s.newFront(stages))
+		probes.Next = s.metrics.InFlight(s.newFront(stages))
 		return
 	}
 	s.server.ReadTimeout, s.server.WriteTimeout = 30*time.Second, 60*time.Second
-	s.server.Handler = s.metrics.InFlight(gateway.New(gateway.Options{
+	probes.Next = s.metrics.InFlight(gateway.New(gateway.Options{
 		Stages:      stages,
 		Rooms:       s.rooms,
 		Templates:   s.rooms,
@@ -325,11 +326,23 @@ const drainTime = 10 * time.Second
 func (s *system) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := s.server.ServeTLS(s.listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("federation listener: %w", err)
 		}
 		return nil
 	})
+	if s.admin != nil {
+		group.Go(func() error {
+			if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("admin listener: %w", err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			return s.admin.Close() // nothing there is worth a wait
+		})
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
@@ -347,12 +360,23 @@ func (s *system) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// serve answers on the federation listener until the server is shut down.
+func (s *system) serve() error {
+	if s.cfg.Listen.Plain {
+		return s.server.Serve(s.listener)
+	}
+	return s.server.ServeTLS(s.listener, "", "")
+}
+
 // Close takes the components down in the reverse order of their making. It is
 // safe on a system that openSystem did not finish, and safe twice.
 func (s *system) Close() error {
 	var errs []error
-	if s.listener != nil {
-		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	for _, ln := range []net.Listener{s.listener, s.adminListener} {
+		if ln == nil {
+			continue
+		}
+		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}
@@ -380,6 +404,14 @@ func (s *system) Close() error {
 		errs = append(errs, s.engine.Close(context.Background()))
 	}
 	return errors.Join(errs...)
+}
+
+// scheme returns what the federation listener speaks.
+func (s *system) scheme() string {
+	if s.cfg.Listen.Plain {
+		return "http"
+	}
+	return "https"
 }
 
 // address returns where the server listens.

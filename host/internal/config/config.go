@@ -39,12 +39,17 @@ type Config struct {
 	// Lists are the lists that policies with the grant "lists" may ask.
 	Lists     []List
 	Decisions Decisions
+	Admin     Admin
 }
 
 // Listen is where and how the server listens.
 type Listen struct {
 	// Federation is the address for other servers. Default "127.0.0.1:8448".
 	Federation netip.AddrPort
+	// Plain is plain HTTP, for a reverse proxy that other servers speak TLS with.
+	// Then Federation is a loopback or private address, or all of a machine that
+	// has no other; there is no certificate. Default false.
+	Plain bool
 	// Certificate and Key are PEM files. Both or neither: with neither, a
 	// self-signed certificate is made in StateDir, which only peers that make
 	// an exception take.
@@ -53,6 +58,13 @@ type Listen struct {
 
 // Loopback reports whether only this machine can reach the listener.
 func (l Listen) Loopback() bool { return l.Federation.Addr().IsLoopback() }
+
+// Admin is the listener for the machine's own administrator.
+type Admin struct {
+	// Listen is its address, which is a loopback address; the zero AddrPort: there
+	// is none. Default none.
+	Listen netip.AddrPort
+}
 
 // Federation is who may speak to this server and how this server reaches them.
 type Federation struct {

@@ -134,6 +134,42 @@ func TestServerKeys(t *testing.T) {
 	}
 }
 
+// TestPlain: plain HTTP only where no other network than a private one ends.
+func TestPlain(t *testing.T) {
+	addrs := func(list ...string) (out []netip.Addr) {
+		for _, a := range list {
+			out = append(out, netip.MustParseAddr(a))
+		}
+		return out
+	}
+	tests := []struct {
+		federation string
+		machine    []netip.Addr
+		ok         bool
+	}{
+		{"127.0.0.1:8448", addrs("203.0.113.1"), true},
+		{"[::1]:8448", nil, true},
+		{"10.1.2.3:8448", addrs("203.0.113.1"), true},
+		{"[fd00::1]:8448", nil, true},
+		{"0.0.0.0:8448", addrs("127.0.0.1", "172.17.0.2", "fe80::1"), true},
+		{"[::]:8448", addrs("127.0.0.1", "::1", "203.0.113.1"), false},
+		{"0.0.0.0:8448", addrs("2001:db8::1"), false},
+	}
+	for _, tt := range tests {
+		c, err := Parse(least+"[listen]\ntls = false\nfederation = \""+tt.federation+"\"\n", "/c.toml")
+		if err != nil {
+			t.Errorf("%s: %v", tt.federation, err)
+			continue
+		}
+		if err := c.Listen.CheckPlain(tt.machine); (err == nil) != tt.ok || !c.Listen.Plain {
+			t.Errorf("%s on a machine with %v: %v, want ok = %v", tt.federation, tt.machine, err, tt.ok)
+		}
+	}
+	if c, err := Parse(least+"[listen]\nfederation = \"[::]:1\"\n", "/c.toml"); err != nil || c.Listen.Plain || c.Listen.CheckPlain(addrs("203.0.113.1")) != nil {
+		t.Errorf("with TLS: %+v, %v", c, err)
+	}
+}
+
 const upstreamURL = "[upstream]\nurl = \"http://127.0.0.1:8008\"\n"
 
 // TestUpstream: the defaults, and every key. The admin API is where upstream is
@@ -227,13 +263,20 @@ func TestFaults(t *testing.T) {
 		{"nothing", ``, []string{"server_name: missing"}},
 		{"syntax", "server_name = \n", []string{"line 1"}},
 		{"wrong kind", "server_name = 3\n", []string{"server_name"}},
-		{"unknown key", least + "[listen]\nfederaton = \"x\"\n", []string{"listen.federaton: unknown key", "known here: federation, tls_certificate, tls_key"}},
+		{"unknown key", least + "[listen]\nfederaton = \"x\"\n", []string{"listen.federaton: unknown key", "known here: federation, tls, tls_certificate, tls_key"}},
 		{"unknown table", least + "[lisen]\nfederation = \"x\"\n", []string{"lisen", "unknown key", "listen"}},
 		{"unknown key of a policy", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nmod=\"x\"\n", []string{"policy.mod: unknown key", "on_error"}},
 		{"server name", "server_name = \"a b\"\n", []string{"server_name:", `"a b"`}},
 		{"address", least + "[listen]\nfederation = \"localhost:8448\"\n", []string{"listen.federation", `"localhost:8448"`, "127.0.0.1:8448"}},
 		{"certificate alone", least + "[listen]\ntls_certificate = \"c.pem\"\n", []string{"tls_certificate and tls_key go together"}},
 		{"certificate missing", least + "[listen]\ntls_certificate = \"c.pem\"\ntls_key = \"k.pem\"\n", []string{"listen.tls_certificate: /etc/knockgate/c.pem: no such file", "listen.tls_key"}},
+		{"certificate with tls = false", least + "[listen]\ntls = false\ntls_certificate = \"c.pem\"\n", []string{"tls_certificate and tls_key", "tls = false"}},
+		{"plain HTTP for all the world", least + "[listen]\nfederation = \"192.0.2.1:8448\"\ntls = false\n", []string{"listen.tls: false", "192.0.2.1:8448", "private address"}},
+		{"admin no address", least + "[admin]\nlisten = \"localhost:9448\"\n", []string{"admin.listen", `"localhost:9448"`, "127.0.0.1:9448"}},
+		{"admin beyond loopback", least + "[admin]\nlisten = \"10.0.0.1:9448\"\n", []string{"admin.listen: 10.0.0.1:9448", "loopback"}},
+		{"admin on all addresses", least + "[admin]\nlisten = \"[::]:9448\"\n", []string{"admin.listen: [::]:9448", "loopback"}},
+		{"admin where federation is", least + "[admin]\nlisten = \"127.0.0.1:8448\"\n", []string{"admin.listen", "listen.federation too"}},
+		{"unknown key of admin", least + "[admin]\naddress = \"x\"\n", []string{"admin.address: unknown key", "known here: listen"}},
 		{"range", least + "[federation]\nallow_private_addresses = [\"172.16.0.0./12\"]\n", []string{"allow_private_addresses", `"172.16.0.0./12"`}},
 		{"range with host bits", least + "[federation]\nallow_private_addresses = [\"10.0.0.1/8\"]\n", []string{`"10.0.0.1/8"`}},
 		{"rate", least + "[federation]\nrequests_per_second = 0\nburst = 0\n", []string{"requests_per_second", "burst"}},

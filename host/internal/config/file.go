@@ -16,6 +16,7 @@ type file struct {
 	StateDir   string `toml:"state_dir"`
 	Listen     struct {
 		Federation  string `toml:"federation"`
+		TLS         bool   `toml:"tls"`
 		Certificate string `toml:"tls_certificate"`
 		Key         string `toml:"tls_key"`
 	} `toml:"listen"`
@@ -70,6 +71,9 @@ type file struct {
 	Decisions struct {
 		KeepFacts bool `toml:"keep_facts"`
 	} `toml:"decisions"`
+	Admin struct {
+		Listen string `toml:"listen"`
+	} `toml:"admin"`
 }
 
 // serverKeys is a server with its keys by their IDs.
@@ -82,6 +86,7 @@ type serverKeys struct {
 const (
 	DefaultStateDir          = "state"
 	DefaultListen            = "127.0.0.1:8448"
+	SampleAdminListen        = "127.0.0.1:9448" // there is none by default
 	DefaultRequestsPerSecond = 20
 	DefaultBurst             = 100
 	DefaultKnockRoomState    = "auto"
@@ -92,6 +97,7 @@ const (
 func defaults() (f file) {
 	f.StateDir = DefaultStateDir
 	f.Listen.Federation = DefaultListen
+	f.Listen.TLS = true
 	f.Federation.Allow = []string{"*"}
 	f.Federation.RequestsPerSecond = DefaultRequestsPerSecond
 	f.Federation.Burst = DefaultBurst
@@ -120,6 +126,7 @@ func (f *file) check(faults *faults, dir string) *Config {
 		faults.addf("state_dir", "empty; a folder for the key and the store, such as %q", DefaultStateDir)
 	}
 	f.checkListen(c, faults, dir)
+	f.checkAdmin(c, faults)
 	f.checkFederation(c, faults)
 	f.checkLog(c, faults)
 	f.checkUpstream(c, faults, dir)
@@ -128,23 +135,6 @@ func (f *file) check(faults *faults, dir string) *Config {
 	f.checkLists(c, faults, dir)
 	c.Decisions.KeepFacts = f.Decisions.KeepFacts
 	return c
-}
-
-func (f *file) checkListen(c *Config, faults *faults, dir string) {
-	addr, err := netip.ParseAddrPort(f.Listen.Federation)
-	if err != nil {
-		faults.addf("listen.federation", "%q is not ADDRESS:PORT with an IP address, such as %q or \"[::]:8448\"", f.Listen.Federation, DefaultListen)
-	}
-	c.Listen.Federation = addr
-	if (f.Listen.Certificate == "") != (f.Listen.Key == "") {
-		faults.addf("listen", "tls_certificate and tls_key go together: give both, or neither for a self-signed certificate")
-		return
-	}
-	if f.Listen.Certificate != "" {
-		c.Listen.Certificate, c.Listen.Key = under(dir, f.Listen.Certificate), under(dir, f.Listen.Key)
-		faults.mustBeFile("listen.tls_certificate", c.Listen.Certificate)
-		faults.mustBeFile("listen.tls_key", c.Listen.Key)
-	}
 }
 
 func (f *file) checkFederation(c *Config, faults *faults) {

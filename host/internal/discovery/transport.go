@@ -71,6 +71,15 @@ func (c *Client) dialTLS(ctx context.Context, e endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn, err := c.secure(ctx, e, raw)
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// secure begins TLS on a connection, which it closes if that fails.
+func (c *Client) secure(ctx context.Context, e endpoint, raw net.Conn) (*tls.Conn, error) {
 	config := &tls.Config{
 		ServerName:         e.tlsName,
 		RootCAs:            c.rootCAs,

@@ -46,3 +46,15 @@ func (t *Tx) DropPolicyValue(policy string, key []byte) error {
 	_, err := t.exec(stDropPolicyValue, policy, key)
 	return err
 }
+
+// CheckWritable writes something that is gone with the same commit, and fails if
+// that cannot be put on disk.
+func (s *Store) CheckWritable(ctx context.Context) error {
+	return s.Write(ctx, func(t *Tx) error {
+		none := PolicyValue{Key: []byte("check"), Value: []byte{}} // no policy is called ""
+		if err := t.SetPolicyValue(&none); err != nil {
+			return err
+		}
+		return t.DropPolicyValue(none.Policy, none.Key)
+	})
+}

@@ -182,3 +182,21 @@ func TestTwoProcesses(t *testing.T) {
 		t.Errorf("the other's commit is not seen: %v, %v", ok, err)
 	}
 }
+
+// TestCheckWritable: the check leaves nothing, and a store that cannot be written
+// fails it.
+func TestCheckWritable(t *testing.T) {
+	s := openTest(t)
+	if err := s.CheckWritable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PolicyValues(t.Context(), func(v PolicyValue) error { return fmt.Errorf("%q %q is left", v.Policy, v.Key) }); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckWritable(t.Context()); err == nil {
+		t.Error("a closed store is writable")
+	}
+}

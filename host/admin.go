@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/knockgate/knockgate/host/internal/admin"
+)
+
+// openListeners listens where the configuration says. It accepts nothing yet.
+func (s *system) openListeners() (err error) {
+	if s.cfg.Admin.Listen.IsValid() {
+		s.adminListener, err = net.Listen("tcp", s.cfg.Admin.Listen.String())
+		if err != nil {
+			return fmt.Errorf("%s: admin.listen: %w; stop what listens there, or name another address", s.cfg.Path, err)
+		}
+	}
+	if s.listener != nil {
+		return nil
+	}
+	if s.cfg.Listen.Plain {
+		if err := s.cfg.Listen.CheckPlain(ownAddresses()); err != nil {
+			return fmt.Errorf("%s: %w", s.cfg.Path, err)
+		}
+	}
+	s.listener, err = net.Listen("tcp", s.cfg.Listen.Federation.String())
+	if err != nil {
+		return fmt.Errorf("%s: listen.federation: %w; stop what listens there, or name another address", s.cfg.Path, err)
+	}
+	return nil
+}
+
+// ownAddresses returns the addresses of this machine, as far as it says them.
+func ownAddresses() (list []netip.Addr) {
+	found, _ := net.InterfaceAddrs()
+	for _, a := range found {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, p.Addr())
+		}
+	}
+	return list
+}
+
+// openAdmin makes the admin listener's server, if there is one.
+func (s *system) openAdmin() {
+	if s.adminListener == nil {
+		return
+	}
+	checks := []admin.Check{{Name: "policies", Run: s.checkPolicies}, {Name: "store", Run: s.checkStore}}
+	if s.upstream != nil {
+		checks = append(checks, admin.Check{Name: "upstream", Run: s.upstream.Version})
+	}
+	s.admin = &http.Server{
+		Handler:           admin.New(admin.Options{Checks: checks, Metrics: s.metrics.Handler()}),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// checkPolicies fails where a start found no policies that load, and answers
+// without any.
+func (s *system) checkPolicies(context.Context) (string, error) {
+	chain := s.gate.Acquire()
+	defer chain.Release()
+	switch {
+	case chain == nil:
+		return "", errors.New("the server stops")
+	case chain.Revision() == s.without:
+		return "", fmt.Errorf("no policy: the configured ones do not load, and every knock is answered %s, as policies.default says", s.cfg.Policies.Default)
+	}
+	return fmt.Sprintf("%d in force, revision %s", len(chain.Policies()), chain.Revision()), nil
+}
+
+func (s *system) checkStore(ctx context.Context) (string, error) {
+	return "takes writes", s.store.CheckWritable(ctx)
+}
