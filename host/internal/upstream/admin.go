@@ -252,7 +252,8 @@ func (a *Admin) get(ctx context.Context, path string, most int64, v any) (found 
 	case response.StatusCode == http.StatusNotFound && (&Answer{Body: body}).Errcode() == "M_NOT_FOUND":
 		return false, nil
 	case response.StatusCode != http.StatusOK:
-		return false, fmt.Errorf("%s: it answered %d: %.200q", path, response.StatusCode, body)
+		said := strings.ReplaceAll(string(body), token, "[the token]") // for the log, which has none
+		return false, fmt.Errorf("%s: it answered %d: %.200q", path, response.StatusCode, said)
 	case int64(len(body)) > most:
 		return false, fmt.Errorf("%s: %w than %d bytes", path, errTooLong, most)
 	}
