@@ -3,11 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/knockgate/knockgate/host/monitoring"
 )
 
 // queries returns the queries of the dashboard and of the alert rules, by where
@@ -15,10 +16,6 @@ import (
 func queries(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	text, err := os.ReadFile("monitoring/dashboard.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var dashboard struct {
 		Panels []struct {
 			ID      int
@@ -33,7 +30,7 @@ func queries(t *testing.T) map[string]string {
 			}
 		}
 	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
+	if err := json.Unmarshal(monitoring.Dashboard, &dashboard); err != nil {
 		t.Fatal(err)
 	}
 	ids := map[int]bool{}
@@ -54,11 +51,8 @@ func queries(t *testing.T) map[string]string {
 			found["dashboard.json: the variable "+v.Name] = v.Definition
 		}
 	}
-	if text, err = os.ReadFile("monitoring/alerts.yaml"); err != nil {
-		t.Fatal(err)
-	}
 	// An expression is one line, or the deeper lines after ">-".
-	for _, alert := range strings.Split(string(text), "- alert: ")[1:] {
+	for _, alert := range strings.Split(string(monitoring.Alerts), "- alert: ")[1:] {
 		name, rest, _ := strings.Cut(alert, "\n")
 		m := regexp.MustCompile(`(?m)^ +expr: (?:>-\n((?: {10}.*\n)+)|(.*)\n)`).FindStringSubmatch(rest)
 		if m == nil {
