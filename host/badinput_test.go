@@ -29,6 +29,7 @@ func TestServeRefuses(t *testing.T) {
 		{"no Wasm", policy, "#!/bin/sh\n", []string{"policy a", "a.wasm", "WebAssembly"}},
 		{"empty module", policy, "\x00asm\x01\x00\x00\x00", []string{"policy a", "a.wasm", "knock_v1_decide"}},
 		{"port in use", strings.Replace(head, "127.0.0.1:0", taken.Addr().String(), 1), "", []string{"config.toml", "listen.federation", taken.Addr().String(), "in use"}},
+		{"admin port in use", head + "[admin]\nlisten = \"" + taken.Addr().String() + "\"\n", "", []string{"config.toml", "admin.listen", taken.Addr().String(), "in use"}},
 		{"state is a file", "state_dir = \"config.toml\"\n" + head, "", []string{"state_dir", "config.toml"}},
 		{"exceptions beyond loopback", strings.Replace(head, "127.0.0.1:0", "0.0.0.0:0", 1) + "[federation]\nloopback_self_signed = true\n", "", []string{"loopback_self_signed", "loopback address"}},
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,20 +18,26 @@ import (
 	"github.com/knockgate/knockgate/host/internal/xmatrix"
 )
 
-// raw sends bytes as they stand to the gateway, over HTTP/1.1, and returns the
-// answer with its body.
-func (f *front) raw(t *testing.T, request string) (*http.Response, []byte) {
+// dial connects to the gateway, or to what stands before it, for HTTP/1.1.
+func (f *front) dial(t *testing.T) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn, err := tls.Dial("tcp", string(f.name), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return conn, bufio.NewReader(conn)
+}
+
+// raw sends bytes as they stand to the gateway, over HTTP/1.1, and returns the
+// answer with its body.
+func (f *front) raw(t *testing.T, request string) (*http.Response, []byte) {
+	t.Helper()
+	conn, answers := f.dial(t)
 	defer conn.Close()
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
 	method, _, _ := strings.Cut(request, " ")
-	answers := bufio.NewReader(conn)
 	response, err := http.ReadResponse(answers, &http.Request{Method: method})
 	for err == nil && response.StatusCode == http.StatusContinue {
 		response, err = http.ReadResponse(answers, &http.Request{Method: method})
@@ -139,13 +146,11 @@ func TestFrontBodyIdentity(t *testing.T) {
 	}
 }
 
-// TestFrontSpellings: no way to write the knock endpoints reaches the homeserver
-// without the policies, nor does its admin API.
-func TestFrontSpellings(t *testing.T) {
-	f := newFront(t, ok, "[policies]\ndefault = \"deny\"\n")
+// spellings are ways to write the knock endpoints and Synapse's admin API.
+func spellings() []string {
 	const tail = "/!r:a.example/@u:b.example?ver=11"
 	const base = "/_matrix/federation/v1/"
-	targets := []string{
+	return []string{
 		base + "make_knock" + tail, base + "send_knock/!r:a.example/$x",
 		base + "%6dake_knock" + tail, base + "make%5Fknock" + tail, base + "make%5fknock" + tail, base + "%256dake_knock" + tail, base + "%25256dake_knock" + tail,
 		base + "MAKE_KNOCK" + tail, base + "Make_Knock" + tail, "/_MATRIX/federation/v1/make_knock" + tail,
@@ -159,7 +164,13 @@ func TestFrontSpellings(t *testing.T) {
 		base + "make_knock" + tail + "#x", base + "make_knock#" + tail, base + "%" + strings.Repeat("25", 30) + "6dake_knock" + tail,
 		"/_synapse/admin/v1/rooms", "/_synapse//admin/v1/rooms", "/_synapse/%61dmin/v1/rooms", "/x/../_synapse/admin/v1/rooms", "/_synapse/x/../admin/v1/rooms", "/_SYNAPSE/admin/v1/rooms",
 	}
-	for _, target := range targets {
+}
+
+// TestFrontSpellings: no way to write the knock endpoints reaches the homeserver
+// without the policies, nor does its admin API.
+func TestFrontSpellings(t *testing.T) {
+	f := newFront(t, ok, "[policies]\ndefault = \"deny\"\n")
+	for _, target := range spellings() {
 		for _, method := range []string{"GET", "PUT", "POST", "HEAD", "OPTIONS", "DELETE", "get"} {
 			response, body := f.raw(t, method+" "+target+" HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 			if s := response.StatusCode; s != 401 && s != 404 && s != 405 && s != 400 {

@@ -51,17 +51,17 @@ type advice map[string]string
 
 var (
 	adviceRoute = advice{
-		"nginx":   `location ~* "knock|%" { proxy_pass http://127.0.0.1:8448; }  in the server of the federation port; what Knockgate listens on after "proxy_pass"`,
-		"Caddy":   `@knock path_regexp (?i)(knock|%)  and  reverse_proxy @knock 127.0.0.1:8448  in the site of the federation port`,
-		"HAProxy": `use_backend knockgate if { path -i -m sub knock % }  before the default_backend of the federation port`,
+		"nginx":   `location ~* "knock|_synapse|%" { proxy_pass http://127.0.0.1:8449; }  in the server of the federation port; what Knockgate listens on after "proxy_pass"`,
+		"Caddy":   `@knock path_regexp (?i)(knock|_synapse|%)  and  reverse_proxy @knock 127.0.0.1:8449  in the site of the federation port`,
+		"HAProxy": `use_backend knockgate if { path,url_dec -m sub -i knock _synapse % }  before the default_backend of the federation port`,
 		"Traefik": "a router of higher priority for the path prefixes of make_knock and send_knock, to the service that is Knockgate",
-		"Apache":  `ProxyPass "/_matrix/federation/v1/make_knock" "http://127.0.0.1:8448/_matrix/federation/v1/make_knock" nocanon  before the ProxyPass of the homeserver; the same for send_knock`,
+		"Apache":  `ProxyPassMatch "(?i)knock|_synapse|%" "http://127.0.0.1:8449" nocanon  before that of the homeserver`,
 	}
 	adviceTarget = advice{
-		"nginx":   "proxy_pass http://127.0.0.1:8448;  with nothing after the port, not even \"/\", and no rewrite: with a path it sends the one that it has decoded",
+		"nginx":   "proxy_pass http://127.0.0.1:8449;  with nothing after the port, not even \"/\", and no rewrite: with a path it sends the one that it has decoded",
 		"Caddy":   "no handle_path, rewrite or uri in the route of the knocks",
 		"HAProxy": "no http-request normalize-uri, set-path, set-uri or replace-path in the frontend and the backend",
-		"Traefik": "no middleware that changes the path in the router; 3.6.4 to 3.6.6 refuse encoded characters: 3.6.7 or later, or set encodedCharacters of the entry point",
+		"Traefik": "no middleware that changes the path in the router; a version that refuses encoded characters (3.6.4) needs encodedCharacters of the entry point to allow them",
 		"Apache":  "AllowEncodedSlashes NoDecode, and nocanon at the end of ProxyPass; no RewriteRule",
 	}
 	adviceHost = advice{

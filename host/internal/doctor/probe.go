@@ -33,19 +33,29 @@ func (d *doctor) makeProbe(room string) *aProbe {
 	return d.sign(http.MethodGet, makePath+room+"/@doctor:"+string(Origin)+"?ver=11", nil)
 }
 
+// aTarget is a request-target that a careless proxy changes.
+type aTarget struct {
+	text string
+	// rare is written as homeservers may and, as far as is known, do not: with
+	// hexadecimal digits in lower case, or with what needs no encoding encoded.
+	rare bool
+}
+
 // trickyTargets are request-targets that a careless proxy changes: what may be
-// written encoded or not, in either case of hexadecimal digits, what decodes to a
-// delimiter, and parameters in an order of their own. All bytes may stand in a URI.
-func (d *doctor) trickyTargets() []string {
+// written encoded or not, what decodes to a delimiter, and parameters in an order of
+// their own. All bytes may stand in a URI.
+func (d *doctor) trickyTargets() []aTarget {
 	room := "!" + mark + d.token
 	encoded := "%21" + mark + d.token
-	return []string{
-		makePath + room + ":a.invalid/@doctor:" + string(Origin) + "?ver=11&ver=1&ver=12",
-		makePath + encoded + "%3Aa.invalid/%40doctor%3A" + string(Origin) + "?ver=11",
-		makePath + encoded + "%3aa.invalid/%40a%2Fb%2fc%3a" + string(Origin) + "?ver=11",
-		makePath + room + "~%7E-%2D:a.invalid/@a+b%2Bc=d:" + string(Origin) + "?ver=%31%31&ver=11",
-		makePath + room + "%20%25%2525:a.invalid/@a%3Bb;c,d&e'f(g)*$:" + string(Origin) + "?ver=11&ver=11&x=a+b%20c",
-		sendPath + room + ":a.invalid/%24a-_b%3F%23",
+	user := "%3A" + string(Origin)
+	return []aTarget{
+		{makePath + room + ":a.invalid/@doctor:" + string(Origin) + "?ver=11&ver=1&ver=12", false},
+		{makePath + encoded + "%3Aa.invalid/%40doctor" + user + "?ver=11", false},
+		{makePath + encoded + "%3Aa.invalid/%40a%2Fb" + user + "?ver=11", false},
+		{makePath + room + "%20%25%2525:a.invalid/@a%3Bb;c,d&e'f(g)*$+%2B=~:" + string(Origin) + "?ver=11&ver=11&x=a+b%20c", false},
+		{sendPath + room + ":a.invalid/%24a-_b%3F%23", false},
+		{makePath + encoded + "%3aa.invalid/%40a%2fb%3a" + string(Origin) + "?ver=11", true},
+		{makePath + room + "%7E-%2D:a.invalid/%40doctor" + user + "?ver=%31%31", true},
 	}
 }
 

@@ -59,7 +59,9 @@ func (d *doctor) targets(ctx context.Context, plain *answered) {
 	}
 	targets := d.trickyTargets()
 	host := ""
-	for _, target := range targets {
+	var rare Hop
+	for _, t := range targets {
+		target := t.text
 		method, body := http.MethodGet, []byte(nil)
 		if strings.HasPrefix(target, sendPath) {
 			method, body = http.MethodPut, []byte("{}")
@@ -75,6 +77,12 @@ func (d *doctor) targets(ctx context.Context, plain *answered) {
 			continue
 		}
 		s := a.seen
+		if t.rare && s.Target != target {
+			if faults["request-target"] == nil && rare.Name == "" {
+				rare = Hop{"request-target", Note, fmt.Sprintf("what homeservers usually send arrives as it was sent, but %s arrived as %s: a peer that writes it so is refused", target, s.Target), adviceTarget.of(a.server)}
+			}
+			continue // its signature is wrong too
+		}
 		if s.Target != target || s.Method != method {
 			fault("request-target", adviceTarget.of(a.server), "%s %s was sent, and %s %s arrived", method, target, s.Method, s.Target)
 		}
@@ -94,6 +102,9 @@ func (d *doctor) targets(ctx context.Context, plain *answered) {
 	right := []Hop{
 		ok("request-target", "%d that are easily changed arrive as they were sent", len(targets)),
 		ok("host", "%s", host), ok("authorization", "arrives"), ok("signature", "right, for the destination %s", d.Server),
+	}
+	if rare.Name != "" {
+		right[0] = rare
 	}
 	for _, h := range right {
 		if f := faults[h.Name]; f != nil {
