@@ -57,7 +57,7 @@ func (s *system) openAdmin() {
 		checks = append(checks, admin.Check{Name: "upstream", Run: s.upstream.Version})
 	}
 	s.admin = &http.Server{
-		Handler:           admin.New(admin.Options{Checks: checks}),
+		Handler:           admin.New(admin.Options{Checks: checks, Metrics: s.metrics.Handler()}),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,

@@ -121,6 +121,7 @@ func (s *system) reload(ctx context.Context, why string) *config.Config {
 	if err == nil {
 		err = s.swap(ctx, cfg, why)
 	}
+	s.metrics.Reloaded(err == nil, s.now())
 	if err != nil {
 		s.log.Error("reload failed; the running policies stay", "why", why, "revision", s.gate.Revision(), "err", err)
 	}
@@ -145,6 +146,7 @@ func (s *system) swap(ctx context.Context, cfg *config.Config, why string) error
 		return nil
 	}
 	s.warnMonitored(l.chain)
+	s.metrics.Use(l.chain.Policies())
 	s.gate.Swap(l.chain)
 	s.log.Info("policies swapped", "why", why, "revision", revision, "was", running.Revision(), "rolled_back", l.rolledBack)
 	s.keep(l)

@@ -22,6 +22,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
+	"github.com/knockgate/knockgate/host/internal/metrics"
 	"github.com/knockgate/knockgate/host/internal/pdu"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
@@ -62,6 +63,7 @@ type system struct {
 	client    *discovery.Client
 	ring      *serverkey.Ring
 	recorder  *decisionlog.Log
+	metrics   *metrics.Metrics
 	server    *http.Server
 	// adminListener and admin are the administrator's; nil without admin.listen.
 	adminListener net.Listener
@@ -89,7 +91,7 @@ type system struct {
 // listener is where to listen; nil: where the configuration says. now is the
 // clock of everything that peers can see; certificates go by the real time.
 func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, now func() time.Time, log *slog.Logger) (_ *system, err error) {
-	s := &system{cfg: cfg, log: log, listener: listener, now: now, drain: drainTime}
+	s := &system{cfg: cfg, log: log, listener: listener, now: now, drain: drainTime, metrics: metrics.New(version())}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -125,6 +127,7 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 		return nil, err
 	}
 	s.openGateway(cert)
+	s.openMetrics()
 	s.openAdmin()
 	return s, nil
 }
@@ -160,6 +163,7 @@ func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
 			return l, err
 		}
 	}
+	s.metrics.Use(l.chain.Policies())
 	s.gate = plugins.NewGate(l.chain)
 	s.warnMonitored(l.chain)
 	return l, nil
@@ -167,7 +171,10 @@ func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
 
 // monitored records what a policy in monitor mode would have said. Knocks come
 // only once the recorder is there.
-func (s *system) monitored(r *plugins.MonitorResult) { s.recorder.Monitored(r) }
+func (s *system) monitored(r *plugins.MonitorResult) {
+	s.metrics.Monitored(r)
+	s.recorder.Monitored(r)
+}
 
 // warnMonitored names the policies that are asked and not obeyed, so that one
 // does not stay so by oversight.
@@ -211,6 +218,7 @@ func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error
 	if s.store, err = store.Open(ctx, path); err != nil {
 		return cert, err
 	}
+	s.store.Observe(s.metrics.Committed)
 	s.note(errors.Is(statErr, os.ErrNotExist), "store")
 	return cert, s.kv.Open(ctx, s.store, s.now().UnixMilli(), s.log)
 }
@@ -273,7 +281,7 @@ func (s *system) openGateway(cert tls.Certificate) {
 	fed := s.cfg.Federation
 	s.client = discovery.NewClient(discovery.Options{AllowPrivate: fed.AllowPrivate, LoopbackSelfSigned: fed.LoopbackSelfSigned, Now: s.now})
 	ring := serverkey.RingOptions{
-		Fetch: s.client, Cache: s.store, Own: s.cfg.ServerName,
+		Fetch: s.metrics.Fetcher(s.client), Cache: s.store, Own: s.cfg.ServerName,
 		Pinned: pinnedKeys(fed), Notaries: notaries(fed), Now: s.now, Log: s.log,
 	}
 	if s.keys != nil {
@@ -285,7 +293,8 @@ func (s *system) openGateway(cert tls.Certificate) {
 		Auth:      &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
 		Events:    &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
 		Policies:  decider{s.gate},
-		Recorder:  s.recorder,
+		Recorder:  s.metrics.Recorder(s.recorder),
+		Observer:  s.metrics,
 		Origins:   gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
 		Reference: s.cfg.Decisions.Reference,
 		Now:       s.now,
@@ -303,18 +312,18 @@ func (s *system) openGateway(cert tls.Certificate) {
 	if s.upstream != nil {
 		// Uploads and long polls pass through and may take as long as they want.
 		s.front = s.newFront(stages)
-		probes.Next = s.front
+		probes.Next = s.metrics.InFlight(s.front)
 		return
 	}
 	s.server.ReadTimeout, s.server.WriteTimeout = 30*time.Second, 60*time.Second
-	probes.Next = gateway.New(gateway.Options{
+	probes.Next = s.metrics.InFlight(gateway.New(gateway.Options{
 		Stages:      stages,
 		Rooms:       s.rooms,
 		Templates:   s.rooms,
 		Knocks:      s.rooms,
 		KeyDocument: serverkey.NewPublisher(s.cfg.ServerName, s.keys.Keys, keyLifetime, s.now).Body,
 		Version:     version(),
-	})
+	}))
 }
 
 // keyLifetime is how long the document of our keys promises them.

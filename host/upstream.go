@@ -51,7 +51,7 @@ func (s *system) openUpstream() (err error) {
 // newFront returns the handler of gateway mode, and makes that of the application
 // service, if this server is one.
 func (s *system) newFront(stages gateway.Stages) *gateway.Front {
-	o := gateway.FrontOptions{Stages: stages, Upstream: s.upstream}
+	o := gateway.FrontOptions{Stages: stages, Upstream: s.metrics.Upstream(s.upstream)}
 	var forget appservice.Facts
 	if rooms := s.newRooms(); rooms != nil {
 		o.Outlines, forget = rooms, rooms

@@ -11,6 +11,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/discovery"
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/matrix"
+	"github.com/knockgate/knockgate/host/internal/metrics"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
 	"github.com/knockgate/knockgate/host/internal/resident"
@@ -27,7 +28,9 @@ var (
 	_ gateway.Templates = (*resident.Local)(nil)
 	_ gateway.Knocks    = (*resident.Local)(nil)
 	_ gateway.Policies  = decider{}
-	_ gateway.Recorder  = (*decisionlog.Log)(nil)
+	_ metrics.Recorder  = (*decisionlog.Log)(nil)
+	_ gateway.Recorder  = metrics.Recorder(nil)
+	_ gateway.Observer  = (*metrics.Metrics)(nil)
 	_ gateway.Upstream  = (*upstream.Upstream)(nil)
 	_ gateway.Outlines  = (*upstream.Rooms)(nil)
 	_ gateway.Handed    = (*store.Store)(nil)

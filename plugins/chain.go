@@ -48,6 +48,9 @@ type PolicyStatus struct {
 	// faults, up to NextTry.
 	Resting bool
 	NextTry time.Time
+	// Busy are the instances that judge or are being made, Idle those that wait
+	// for a knock; MaxInstances is the most that there can be.
+	Busy, Idle, MaxInstances int
 }
 
 // Policies returns the chain's policies in order.
@@ -59,6 +62,8 @@ func (c *Chain) Policies() []PolicyStatus {
 	for i, p := range c.policies {
 		list[i] = PolicyStatus{Name: p.name, Revision: p.revision, Module: p.digest, OnError: p.onError, Mode: p.mode}
 		list[i].NextTry, list[i].Resting = p.breaker.state()
+		list[i].Busy, list[i].Idle = p.pool.count()
+		list[i].MaxInstances = p.limits.Instances
 	}
 	return list
 }

@@ -50,7 +50,9 @@ type MonitorResult struct {
 	Verdict             abi.Verdict
 	Fault               Fault
 	Message, Note, Code string
-	Took                time.Duration
+	// Fuel is what the policy used, in ticks.
+	Fuel int64
+	Took time.Duration
 }
 
 // Differs reports whether the chain would have decided otherwise with the
@@ -164,7 +166,7 @@ func (e *Engine) evaluate(o *observation) {
 		if e.kv != nil {
 			w.kv = &overlay{kv: e.kv}
 		}
-		_, fault := p.decide(context.Background(), o.frame, &o.facts, &w, &o.answer)
+		fuel, fault := p.decide(context.Background(), o.frame, &o.facts, &w, &o.answer)
 		e.monitor.evaluated.Add(1)
 		if e.monitor.report == nil {
 			continue
@@ -174,7 +176,7 @@ func (e *Engine) evaluate(o *observation) {
 			UserID: o.facts.UserID, Origin: o.facts.Origin, NowMS: o.facts.NowMS,
 			Revision: o.chain.revision, Decided: o.decided,
 			Policy: p.name, PolicyRevision: p.revision,
-			Fault: fault, Took: time.Since(begin),
+			Fault: fault, Fuel: fuel, Took: time.Since(begin),
 		}
 		if fault.Class != FaultNone {
 			r.Verdict = p.onError

@@ -94,7 +94,7 @@ func TestMonitor(t *testing.T) {
 		t.Fatalf("%d results, want those of strict, trap and pass: %+v", len(list), list)
 	}
 	if r := list[0]; r.Policy != "strict" || r.Verdict != abi.Deny || r.Message != "no" || r.Code != "c" || r.Note != "n" ||
-		r.Fault.Class != FaultNone || r.RequestID != "req-1" || r.Decided != abi.Allow || r.Revision != d.Revision || !r.Differs() {
+		r.Fault.Class != FaultNone || r.RequestID != "req-1" || r.Decided != abi.Allow || r.Revision != d.Revision || !r.Differs() || r.Fuel <= 0 {
 		t.Errorf("strict: %+v", r)
 	}
 	if r := list[1]; r.Policy != "trap" || r.Verdict != abi.Allow || r.Fault.Class != FaultTrap || r.Differs() {

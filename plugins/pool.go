@@ -102,6 +102,13 @@ func (p *pool) pop() *instance {
 	return in
 }
 
+// count returns how many instances are out or being made, and how many are idle.
+func (p *pool) count() (busy, idle int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.slots), len(p.idle)
+}
+
 // put gives a healthy instance back. One that is worn is replaced.
 func (p *pool) put(in *instance) {
 	if in.worn() || !in.restore() {

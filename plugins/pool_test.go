@@ -55,12 +55,18 @@ func TestOverload(t *testing.T) {
 	if in == nil {
 		t.Fatal(fault)
 	}
+	if s := c.Policies()[0]; s.Busy != 1 || s.Idle != 0 || s.MaxInstances != 1 {
+		t.Errorf("with the one instance out: %d busy, %d idle of %d; want 1, 0 of 1", s.Busy, s.Idle, s.MaxInstances)
+	}
 	var d Decision
 	c.Evaluate(context.Background(), knockFacts(), &d)
 	if d.Verdict != abi.Deny || d.Fault.Class != FaultOverloaded {
 		t.Errorf("with every instance busy: %s, fault %+v; want deny, %s", d.Verdict, d.Fault, FaultOverloaded)
 	}
 	p.put(in)
+	if s := c.Policies()[0]; s.Busy != 0 || s.Idle != 1 {
+		t.Errorf("with the instance back: %d busy, %d idle; want 0 and 1", s.Busy, s.Idle)
+	}
 	c.Evaluate(context.Background(), knockFacts(), &d)
 	if d.Verdict != abi.Allow {
 		t.Errorf("with the instance back: %s, fault %+v; want allow", d.Verdict, d.Fault)

@@ -11,6 +11,8 @@ import (
 type Options struct {
 	// Checks make the server ready, in the order in which they are shown.
 	Checks []Check
+	// Metrics answers /metrics; nil: nobody does.
+	Metrics http.Handler
 	// Now is the clock by which their outcome grows old; nil for [time.Now].
 	Now func() time.Time
 }
@@ -19,6 +21,7 @@ type Options struct {
 //
 //	/health   200 as long as the process answers
 //	/readyz   200 if every check is right, else 503; both say each check and why
+//	/metrics  what Options.Metrics answers
 func New(o Options) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -36,6 +39,9 @@ func New(o Options) http.Handler {
 		}
 		write(w, status, report)
 	})
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+	}
 	return mux
 }
 

@@ -20,6 +20,7 @@ func get(h http.Handler, method, path string) *httptest.ResponseRecorder {
 }
 
 func TestAnswers(t *testing.T) {
+	measured := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("measured")) })
 	right := Check{"store", func(context.Context) (string, error) { return "takes writes", nil }}
 	wrong := Check{"upstream", func(context.Context) (string, error) { return "lost", errors.New(`answered "no"`) }}
 	tests := []struct {
@@ -31,13 +32,15 @@ func TestAnswers(t *testing.T) {
 		{"alive", "GET", "/health", []Check{wrong}, 200, `{"status":"ok"}`},
 		{"ready", "GET", "/readyz", []Check{right}, 200, `{"ready":true,"checks":[{"name":"store","ok":true,"text":"takes writes"}]}`},
 		{"one is wrong", "GET", "/readyz", []Check{right, wrong}, 503, `{"ready":false,"checks":[{"name":"store","ok":true,"text":"takes writes"},{"name":"upstream","ok":false,"text":"answered \"no\""}]}`},
+		{"metrics", "GET", "/metrics", nil, 200, "measured"},
+		{"metrics by another method", "POST", "/metrics", nil, 405, ""},
 		{"another method", "POST", "/readyz", nil, 405, ""},
 		{"another path", "GET", "/readyz/x", nil, 404, ""},
 		{"the root", "GET", "/", nil, 404, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := get(New(Options{Checks: tt.checks}), tt.method, tt.path)
+			w := get(New(Options{Checks: tt.checks, Metrics: measured}), tt.method, tt.path)
 			if got := strings.TrimSpace(w.Body.String()); w.Code != tt.status || tt.body != "" && got != tt.body {
 				t.Errorf("%s %s: %d %s, want %d %s", tt.method, tt.path, w.Code, got, tt.status, tt.body)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -24,6 +25,17 @@ var endpoints = []endpoint{
 	{http.MethodGet, "/_matrix/federation/v1/make_leave/{room}/{user}", 0, "make_leave", (*Gateway).makeLeave},
 	{http.MethodPut, "/_matrix/federation/v1/send_leave/{room}/{event}", 0, "send_leave", sendLeave(`[200,{}]`)},
 	{http.MethodPut, "/_matrix/federation/v2/send_leave/{room}/{event}", 0, "send_leave", sendLeave(`{}`)},
+}
+
+// Endpoints are the names of the requests that are authenticated, as
+// [Observer.Refused] has them.
+func Endpoints() (names []string) {
+	for _, e := range endpoints {
+		if !slices.Contains(names, e.name) {
+			names = append(names, e.name)
+		}
+	}
+	return names
 }
 
 // endpoint is a kind of request that is authenticated.
@@ -71,12 +83,20 @@ type Recorder interface {
 	Record(r *decisionlog.Record)
 }
 
+// Observer is told of requests that have no record. It does not block.
+type Observer interface {
+	// Refused is told of a request to an endpoint, such as "make_knock", that the
+	// protocol refused before a decision, or that failed: e is what its sender gets.
+	Refused(endpoint string, e *matrix.Error)
+}
+
 // Stages is what a knock goes through in either mode. All fields are required.
 type Stages struct {
 	Auth     *xmatrix.Authenticator
 	Events   *knock.Checker
 	Policies Policies
 	Recorder Recorder
+	Observer Observer
 	// Origins says who may ask, and how often.
 	Origins *Origins
 	// Reference tells a knocker who is refused the request ID.

@@ -92,7 +92,10 @@ func (s *Stages) admit(r *http.Request, q *request) error {
 // refuse answers with what err is to the peer, and logs it.
 func (s *Stages) refuse(w http.ResponseWriter, r *http.Request, q *request, err error) {
 	wire := s.wire(r, err)
-	s.logRefusal(r, q, wire)
+	if !q.record.Recorded() {
+		s.Observer.Refused(q.name, wire)
+		s.logRefusal(r, q, wire)
+	}
 	writeError(w, wire)
 }
 
@@ -335,9 +338,6 @@ func newRequestID() string { return rand.Text()[:10] }
 // logRefusal writes the line of a request that the protocol refused. A
 // policy's refusal has its own line, by the recorder.
 func (s *Stages) logRefusal(r *http.Request, q *request, e *matrix.Error) {
-	if q.record.Recorded() {
-		return
-	}
 	level := slog.LevelInfo
 	switch {
 	case e.Status == http.StatusUnauthorized || e.Status == http.StatusTooManyRequests:

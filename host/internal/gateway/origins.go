@@ -26,6 +26,12 @@ type limiter struct {
 	used time.Time
 }
 
+// The kinds of an origin's refusal, as the Kind of a matrix.Error has them.
+const (
+	OriginNotListed = "not_listed"
+	OriginTooOften  = "too_often"
+)
+
 // maxLimiters bounds the memory that names can take, about 200 bytes each.
 const maxLimiters = 20_000
 
@@ -41,14 +47,14 @@ func NewOrigins(allow, deny []string, perSecond float64, burst int) *Origins {
 func (o *Origins) Admit(origin matrix.ServerName, now time.Time) error {
 	host := origin.Host()
 	if matchAny(o.deny, host) || !matchAny(o.allow, host) {
-		return matrix.Forbidden("This server does not federate with %s", origin)
+		return matrix.Forbidden("This server does not federate with %s", origin).Of(OriginNotListed)
 	}
 	l := o.limiter(origin, now)
 	if reservation := l.ReserveN(now, 1); !reservation.OK() {
-		return matrix.LimitExceeded(time.Second)
+		return matrix.LimitExceeded(time.Second).Of(OriginTooOften)
 	} else if wait := reservation.DelayFrom(now); wait > 0 {
 		reservation.CancelAt(now)
-		return matrix.LimitExceeded(wait)
+		return matrix.LimitExceeded(wait).Of(OriginTooOften)
 	}
 	return nil
 }

@@ -23,6 +23,9 @@ type Error struct {
 	RoomVersion string
 	// RetryAfter is sent in milliseconds with M_LIMIT_EXCEEDED.
 	RetryAfter time.Duration
+	// Kind is one word of a small set of the package that made the error, for
+	// those who count; "" where the errcode says it all. It is never sent.
+	Kind string
 	// Cause is what went wrong inside. May be nil.
 	Cause error
 }
@@ -122,6 +125,12 @@ func GatewayTimeout(cause error) *Error {
 // Because returns e with the cause set.
 func (e *Error) Because(cause error) *Error {
 	e.Cause = cause
+	return e
+}
+
+// Of returns e with the kind set.
+func (e *Error) Of(kind string) *Error {
+	e.Kind = kind
 	return e
 }
 

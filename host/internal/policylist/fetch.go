@@ -55,7 +55,8 @@ func (s *source) fetch(ctx context.Context, client *http.Client) (*set, error) {
 	defer answer.Body.Close()
 	switch {
 	case answer.StatusCode == http.StatusNotModified && s.etag != "":
-		return nil, errUnchanged
+		now := time.Now() // the copy's time is when the server last had it
+		return nil, errors.Join(errUnchanged, os.Chtimes(s.copy, now, now))
 	case answer.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("%s answered %s", s.url.Redacted(), answer.Status)
 	}
@@ -77,7 +78,7 @@ func (s *source) fetch(ctx context.Context, client *http.Client) (*set, error) {
 	if err := replace(s.copy, whole.Bytes()); err != nil {
 		return nil, err
 	}
-	s.etag = etag
+	s.etag, list.modified = etag, time.Now()
 	return list, nil
 }
 
@@ -89,6 +90,10 @@ func (s *source) load() (*set, error) {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
 	r := bufio.NewReader(f)
 	head, err := r.ReadString('\n')
 	if err != nil && err != io.EOF {
@@ -102,7 +107,7 @@ func (s *source) load() (*set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.copy, err)
 	}
-	s.etag = etag
+	s.etag, list.modified = etag, info.ModTime()
 	return list, nil
 }
 

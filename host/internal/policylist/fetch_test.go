@@ -3,6 +3,7 @@ package policylist
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -111,8 +112,12 @@ func TestFetch(t *testing.T) {
 	expect("first", l, "ONE.example", true)
 	expect("first", l, "a.spam.example", true)
 	one := l.lists["bad"]
-	if _, err := one.source.fetch(t.Context(), l.client); err != errUnchanged || srv.unmodified != 1 {
+	if _, err := one.source.fetch(t.Context(), l.client); !errors.Is(err, errUnchanged) || srv.unmodified != 1 {
 		t.Errorf("again: %v, and %d answers of 304; want errUnchanged and 1", err, srv.unmodified)
+	}
+
+	if s := l.Status(); len(s) != 1 || s[0].Entries != 2 || s[0].Stale || time.Since(s[0].Modified) > time.Hour {
+		t.Errorf("status %+v", s)
 	}
 
 	for _, bad := range []struct {

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +45,29 @@ type list struct {
 	source *source // nil for a list of a file
 	every  time.Duration
 	set    atomic.Pointer[set]
+	stale  atomic.Bool // the file or URL had no list the last time
+}
+
+// Status is what a list holds at the moment.
+type Status struct {
+	Name    string
+	Entries int
+	// Modified is the time of the file that was read, or when the URL last had this.
+	Modified time.Time
+	// Stale says that the file has since changed into one that could not be read, or
+	// that the URL gave no list the last time.
+	Stale bool
+}
+
+// Status returns what each list holds, in the order of their names.
+func (l *Lists) Status() []Status {
+	list := make([]Status, 0, len(l.lists))
+	for _, name := range slices.Sorted(maps.Keys(l.lists)) {
+		one := l.lists[name]
+		s := one.set.Load()
+		list = append(list, Status{Name: name, Entries: s.entries, Modified: s.modified, Stale: one.stale.Load()})
+	}
+	return list
 }
 
 // Open reads all lists. It fails if a file cannot be read, or if a list that is
@@ -123,9 +148,14 @@ func (l *Lists) fetchAgain(ctx context.Context, one *list) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case errors.Is(err, errUnchanged):
+			same := *one.set.Load()
+			same.modified = time.Now()
+			l.swap(one, &same)
 		case err == nil:
 			l.swap(one, s)
-		case !errors.Is(err, errUnchanged):
+		default:
+			one.stale.Store(true)
 			l.log.Error("list not fetched; it stays as it was", "list", one.name, "err", err)
 		}
 		select {
@@ -144,6 +174,7 @@ func (l *Lists) Reload() {
 		}
 		s, err := read(one.file)
 		if err != nil {
+			one.stale.Store(true)
 			l.log.Error("list not read; it stays as it was", "list", name, "err", err)
 			continue
 		}
@@ -152,6 +183,7 @@ func (l *Lists) Reload() {
 }
 
 func (l *Lists) swap(one *list, s *set) {
+	one.stale.Store(false)
 	if old := one.set.Swap(s); old.text != s.text {
 		l.log.Info("list read", "list", one.name, "entries", s.entries)
 	}

@@ -4,8 +4,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knockgate/knockgate/host/internal/config"
 )
@@ -83,4 +85,50 @@ func TestReload(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { l.Has([]byte("bad"), []byte("a.b.c.example")) }); n != 0 {
 		t.Errorf("%v allocations a look, want 0", n)
 	}
+}
+
+// TestStatus: what a list holds, and that its file has a fault, by name.
+func TestStatus(t *testing.T) {
+	dir := t.TempDir()
+	var configured []config.List
+	for _, name := range []string{"good", "bad"} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte("a.example\n*.b.example\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, time.Time{}, time.Unix(100, 0)); err != nil {
+			t.Fatal(err)
+		}
+		configured = append(configured, config.List{Name: name, File: file})
+	}
+	l, err := Open(t.Context(), Options{Lists: configured, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, want ...Status) {
+		t.Helper()
+		got := l.Status()
+		for i := range got {
+			got[i].Modified = got[i].Modified.UTC()
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %+v, want %+v", when, got, want)
+		}
+	}
+	bad, good := Status{"bad", 2, time.Unix(100, 0).UTC(), false}, Status{"good", 2, time.Unix(100, 0).UTC(), false}
+	check("opened", bad, good)
+	if err := os.WriteFile(filepath.Join(dir, "bad"), []byte("\xff"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.Reload()
+	bad.Stale = true
+	check("with a file that is no text", bad, good)
+	if err := os.WriteFile(filepath.Join(dir, "bad"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(filepath.Join(dir, "bad"), time.Time{}, time.Unix(200, 0)); err != nil {
+		t.Fatal(err)
+	}
+	l.Reload()
+	check("with an empty file", Status{"bad", 0, time.Unix(200, 0).UTC(), false}, good)
 }

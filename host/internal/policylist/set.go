@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/knockgate/knockgate/host/internal/pdu"
@@ -24,8 +25,9 @@ const (
 
 // set is the content of one list. It never changes once made.
 type set struct {
-	text    string // as read, in lower case
-	entries int
+	text     string // as read, in lower case
+	modified time.Time
+	entries  int
 	// table has the exact entries, and the suffixes with the dot they begin
 	// with, which no exact entry does.
 	table    table
@@ -39,10 +41,15 @@ func read(path string) (*set, error) {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
 	s, err := readFrom(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	s.modified = info.ModTime()
 	return s, nil
 }
 

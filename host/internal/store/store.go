@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // ErrConflict says that a room is not at the head that a write builds on:
@@ -72,6 +73,10 @@ func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
 	}
 	return slot.Submit(do, nil).Wait(ctx)
 }
+
+// Observe has f told how long each further transaction took and whether it was
+// committed. f runs on the writer's goroutine: it must be short and must not write.
+func (s *Store) Observe(f func(took time.Duration, committed bool)) { s.writer.observer.Store(&f) }
 
 // Flush returns once everything that was queued before the call is committed,
 // decisions included.

@@ -37,6 +37,7 @@ type writer struct {
 	decisions chan Decision
 	dropped   atomic.Int64
 	queued    atomic.Int64 // bytes of details of decisions not yet written
+	observer  atomic.Pointer[func(time.Duration, bool)]
 
 	closing   chan struct{} // closed: nothing new is taken
 	stop      chan struct{} // closed: everything taken is done
@@ -174,7 +175,12 @@ func (b *batch) drain(w *writer) {
 
 // write runs a batch in one transaction and answers everybody in it.
 func (w *writer) write(b *batch) {
-	if err := w.transaction(b); err != nil {
+	begin := time.Now()
+	err := w.transaction(b)
+	if observe := w.observer.Load(); observe != nil {
+		(*observe)(time.Since(begin), err == nil)
+	}
+	if err != nil {
 		err = fmt.Errorf("%s: %w", w.path, err)
 		for _, t := range b.tickets {
 			if t.err == nil {

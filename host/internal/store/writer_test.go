@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -65,6 +66,13 @@ func TestLostTransaction(t *testing.T) {
 	hold, held := make(chan struct{}), make(chan struct{})
 	var tickets []*Ticket
 	var afters []error
+	var observed []bool
+	s.Observe(func(took time.Duration, committed bool) {
+		if took <= 0 {
+			t.Errorf("a transaction took %v", took)
+		}
+		observed = append(observed, committed)
+	})
 	for i, do := range []func(*Tx) error{
 		func(*Tx) error { close(held); <-hold; return nil },
 		func(tx *Tx) error { return tx.Append(event(testRoom, 1)) },
@@ -89,6 +97,9 @@ func TestLostTransaction(t *testing.T) {
 	}
 	if err := s.Flush(ctx); err != nil {
 		t.Fatalf("the writer does not go on: %v", err)
+	}
+	if want := []bool{true, false, true}; !slices.Equal(observed, want) {
+		t.Errorf("the observer was told of transactions that were committed: %v, want %v", observed, want)
 	}
 	if len(afters) != 4 || afters[0] != nil || afters[1] == nil {
 		t.Errorf("the hooks heard %v", afters)

@@ -75,7 +75,8 @@ func (a *API) get(ctx context.Context, path string, most int64, v any, absent ..
 				return false, nil
 			}
 		}
-		return false, fmt.Errorf("%s: it answered %d: %.200q", path, response.StatusCode, body)
+		said := strings.ReplaceAll(string(body), token, "[the token]") // for the log, which has none
+		return false, fmt.Errorf("%s: it answered %d: %.200q", path, response.StatusCode, said)
 	}
 	if int64(len(body)) > most {
 		return false, fmt.Errorf("%s: %w than %d bytes", path, errTooLong, most)

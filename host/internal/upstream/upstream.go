@@ -153,7 +153,7 @@ func (u *Upstream) Exchange(ctx context.Context, r *http.Request, target string,
 		return nil, fault(err)
 	}
 	if err := a.check(); err != nil {
-		return nil, matrix.BadGateway(err)
+		return nil, matrix.BadGateway(err).Of(FaultAnswer)
 	}
 	removeHopByHop(a.Header)
 	return a, nil
@@ -165,13 +165,20 @@ func (u *Upstream) url(target string) *url.URL {
 	return &url.URL{Scheme: u.URL.Scheme, Host: u.URL.Host, Opaque: path, RawQuery: query, ForceQuery: mark && query == ""}
 }
 
+// The kinds of fault, as the Kind of a matrix.Error has them.
+const (
+	FaultUnreachable = "unreachable" // no connection, or one that broke off
+	FaultTimeout     = "timeout"     // no answer in time
+	FaultAnswer      = "bad_answer"  // an answer that cannot be handed on
+)
+
 // fault returns the wire error for a round trip that failed.
 func fault(err error) *matrix.Error {
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
-		return matrix.GatewayTimeout(err)
+		return matrix.GatewayTimeout(err).Of(FaultTimeout)
 	}
-	return matrix.BadGateway(err)
+	return matrix.BadGateway(err).Of(FaultUnreachable)
 }
 
 // hopByHop are the headers of one connection.

@@ -57,7 +57,7 @@ type Credentials struct {
 func (a *Authenticator) Parse(header http.Header) (Credentials, error) {
 	values := header["Authorization"]
 	if len(values) > MaxHeaders {
-		return Credentials{}, matrix.Unauthorized("There are more than %d Authorization headers", MaxHeaders)
+		return Credentials{}, matrix.Unauthorized("There are more than %d Authorization headers", MaxHeaders).Of(FailTooMany)
 	}
 	var c Credentials
 	for _, value := range values {
@@ -66,26 +66,26 @@ func (a *Authenticator) Parse(header http.Header) (Credentials, error) {
 			continue
 		}
 		if err != nil {
-			return Credentials{}, matrix.Unauthorized("Malformed X-Matrix Authorization header: %v", err)
+			return Credentials{}, matrix.Unauthorized("Malformed X-Matrix Authorization header: %v", err).Of(FailMalformed)
 		}
 		if len(c.Signatures) == 0 {
 			c.Origin, c.Destination = f.origin, f.destination
 		}
 		if f.origin != c.Origin || f.destination != c.Destination {
-			return Credentials{}, matrix.Unauthorized("The Authorization headers differ in origin or destination")
+			return Credentials{}, matrix.Unauthorized("The Authorization headers differ in origin or destination").Of(FailDiffer)
 		}
 		if len(c.Signatures) == MaxSignatures {
-			return Credentials{}, matrix.Unauthorized("There are more than %d X-Matrix Authorization headers", MaxSignatures)
+			return Credentials{}, matrix.Unauthorized("There are more than %d X-Matrix Authorization headers", MaxSignatures).Of(FailTooMany)
 		}
 		c.Signatures = append(c.Signatures, f.signature)
 	}
 	switch {
 	case len(c.Signatures) == 0:
-		return Credentials{}, matrix.Unauthorized("Missing X-Matrix Authorization header")
+		return Credentials{}, matrix.Unauthorized("Missing X-Matrix Authorization header").Of(FailMissing)
 	case c.Destination != "" && c.Destination != a.Server:
-		return Credentials{}, matrix.Unauthorized("The request is for %q, and this is %q", c.Destination, a.Server)
+		return Credentials{}, matrix.Unauthorized("The request is for %q, and this is %q", c.Destination, a.Server).Of(FailDestination)
 	case c.Origin == a.Server:
-		return Credentials{}, matrix.Unauthorized("The request claims to come from this server itself")
+		return Credentials{}, matrix.Unauthorized("The request claims to come from this server itself").Of(FailOrigin)
 	}
 	return c, nil
 }
@@ -108,10 +108,10 @@ const maxPooled = 256 << 10
 func (a *Authenticator) Check(ctx context.Context, c Credentials, method, requestTarget string, content []byte) (origin matrix.ServerName, err error) {
 	target, err := originForm(requestTarget)
 	if err != nil {
-		return "", matrix.Unauthorized("The request cannot be authenticated: %v", err)
+		return "", matrix.Unauthorized("The request cannot be authenticated: %v", err).Of(FailTarget)
 	}
 	if c.Origin == a.Server || c.Destination != "" && c.Destination != a.Server {
-		return "", matrix.Unauthorized("The request is not from another server to this one")
+		return "", matrix.Unauthorized("The request is not from another server to this one").Of(FailDestination)
 	}
 	buf := messages.Get().(*[]byte)
 	message := AppendSigned((*buf)[:0], method, target, c.Origin, a.Server, content)
@@ -132,12 +132,12 @@ func (a *Authenticator) Check(ctx context.Context, c Credentials, method, reques
 			continue
 		}
 		if !a.Verify(key, message, s.Sig[:]) {
-			return "", matrix.Unauthorized("The signature of the request under %q is wrong", s.Key)
+			return "", matrix.Unauthorized("The signature of the request under %q is wrong", s.Key).Of(FailSignature)
 		}
 		verified = true
 	}
 	if !verified {
-		return "", matrix.Unauthorized("No key that signed the request is known and valid for %q", c.Origin).Because(unusable)
+		return "", matrix.Unauthorized("No key that signed the request is known and valid for %q", c.Origin).Of(FailKey).Because(unusable)
 	}
 	return c.Origin, nil
 }

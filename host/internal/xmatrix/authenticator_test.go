@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +59,8 @@ func wantUnauthorized(t *testing.T, what string, err error) {
 	var e *matrix.Error
 	if !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Code != "M_UNAUTHORIZED" || e.Message == "" {
 		t.Errorf("%s: got error %v, want 401 M_UNAUTHORIZED", what, err)
+	} else if !slices.Contains(Failures, e.Kind) {
+		t.Errorf("%s: the kind %q, want one of %v", what, e.Kind, Failures)
 	}
 }
 

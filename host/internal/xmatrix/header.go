@@ -69,7 +69,7 @@ func parseField(s string) (field, error) {
 		}
 		for _, s := range seen {
 			if strings.EqualFold(s, name) {
-				return field{}, fmt.Errorf("the parameter %q stands twice", name)
+				return field{}, fmt.Errorf("the parameter %.20q stands twice", name)
 			}
 		}
 		seen = append(seen, name)

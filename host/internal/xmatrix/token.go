@@ -35,7 +35,7 @@ func (t *tokenizer) param() (name, value string, err error) {
 	}
 	t.space()
 	if !t.byte('=') {
-		return "", "", fmt.Errorf("no '=' follows the parameter name %q", name)
+		return "", "", fmt.Errorf("no '=' follows the parameter name %.20q", name)
 	}
 	t.space()
 	if t.byte('"') {
@@ -43,7 +43,7 @@ func (t *tokenizer) param() (name, value string, err error) {
 		return name, value, err
 	}
 	if value = t.while(isBare); value == "" {
-		return "", "", fmt.Errorf("the parameter %q has no value", name)
+		return "", "", fmt.Errorf("the parameter %.20q has no value", name)
 	}
 	return name, value, nil
 }
