@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"reflect"
@@ -12,13 +13,9 @@ import (
 	"github.com/knockgate/knockgate/plugins"
 )
 
-// watch reloads the policies on SIGHUP and, unless the configuration says not
-// to, when the configuration or a module changes. It returns when ctx is done.
-func (s *system) watch(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-
+// watch reloads the policies on hup and, unless the configuration says not to,
+// when the configuration or a module changes. It returns when ctx is done.
+func (s *system) watch(ctx context.Context, hup <-chan os.Signal) error {
 	// One slot: a change during a reload leads to one more reload.
 	changed := make(chan struct{}, 1)
 	poke := func() {
@@ -102,6 +99,7 @@ func (s *system) watched(cfg *config.Config) []string {
 // running chain as it is and says why. It returns the configuration it has
 // read, nil if that is faulty.
 func (s *system) reload(ctx context.Context, why string) *config.Config {
+	notifier{s.log}.reloading()
 	if s.keys != nil {
 		s.keys.Keys() // read again if they have changed
 	}
@@ -109,9 +107,12 @@ func (s *system) reload(ctx context.Context, why string) *config.Config {
 	if err == nil {
 		err = s.swap(ctx, cfg, why)
 	}
+	status := s.status()
 	if err != nil {
 		s.log.Error("reload failed; the running policies stay", "why", why, "revision", s.gate.Revision(), "err", err)
+		status = fmt.Sprintf("reload failed; the policies before stay: %v", err)
 	}
+	notifier{s.log}.ready(status)
 	return cfg
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -314,6 +317,13 @@ const drainTime = 10 * time.Second
 // Run serves until ctx is done, then lets the requests under way finish. A
 // listener that ends by itself is an error.
 func (s *system) Run(ctx context.Context) error {
+	// Before the manager knows that there is something to reload: to a process that
+	// does not listen, the signal is the end.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	manager := notifier{s.log}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := s.server.ServeTLS(s.listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
@@ -323,6 +333,7 @@ func (s *system) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		<-ctx.Done()
+		manager.stopping()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
 		err := s.server.Shutdown(drain)
@@ -333,8 +344,9 @@ func (s *system) Run(ctx context.Context) error {
 		}
 		return err
 	})
-	group.Go(func() error { return s.watch(ctx) })
+	group.Go(func() error { return s.watch(ctx, hup) })
 	group.Go(func() error { return s.watchLists(ctx) })
+	manager.ready(cmp.Or(s.fallback, s.status()))
 	return group.Wait()
 }
 
