@@ -68,7 +68,7 @@ before it lets a knock in.`,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newServe(), newKnock(), newDemo(), newRoom(), newDecisions(), newReplay(), newPolicy(), newKey(), newCompile())
+	root.AddCommand(newServe(), newKnock(), newDemo(), newRoom(), newDecisions(), newReplay(), newPolicy(), newKey(), newHealthy(), newCompile(), newManual())
 	return root
 }
 
