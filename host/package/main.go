@@ -125,13 +125,12 @@ func (r *release) build(ctx context.Context, system, arch, file string) error {
 
 // deb makes the .deb of a tree.
 func (r *release) deb(ctx context.Context, tree, arch string) error {
-	here := filepath.Join(r.root, "host/package")
 	cmd := exec.CommandContext(ctx, "go", "run", nfpm, "package", "--packager", "deb",
-		"--config", filepath.Join(here, "nfpm.yaml"), "--target", r.out)
-	cmd.Dir = r.work // no go.mod here decides on the tool
+		"--config", "nfpm.yaml", "--target", r.out)
+	cmd.Dir = filepath.Join(r.root, "host/package")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0",
 		"SOURCE_DATE_EPOCH="+strconv.FormatInt(r.time.Unix(), 10),
-		"PACKAGE_VERSION="+r.version, "PACKAGE_ARCH="+arch, "PACKAGE_TREE="+tree, "PACKAGE_FILES="+filepath.Join(here, "files"))
+		"PACKAGE_VERSION="+r.version, "PACKAGE_ARCH="+arch, "PACKAGE_TREE="+tree)
 	return runQuietly(cmd)
 }
 
