@@ -24,6 +24,9 @@ func newManual() *cobra.Command {
 	}
 	date := cmd.Flags().String("date", time.Now().UTC().Format(time.DateOnly), "the `date` on the pages")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if _, err := time.Parse(time.DateOnly, *date); err != nil {
+			return fmt.Errorf("--date: %w", err)
+		}
 		if err := os.MkdirAll(args[0], 0o755); err != nil {
 			return err
 		}
@@ -52,7 +55,7 @@ func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.Command
 // manualPage returns the page of one command, in the macros of man(7).
 func manualPage(cmd *cobra.Command, date string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, ".TH %s 1 %s \"knockgate %s\" Knockgate\n", strings.ToUpper(roff(pageName(cmd))), roff(date), roff(version()))
+	fmt.Fprintf(&b, ".TH %s 1 %s \"knockgate %s\" Knockgate\n", strings.ToUpper(roff(pageName(cmd))), date, roff(version()))
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(pageName(cmd)), roff(cmd.Short))
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n", roff(cmd.CommandPath()))
 	if cmd.HasAvailableSubCommands() {

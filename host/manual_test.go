@@ -59,7 +59,7 @@ func checkPage(t *testing.T, name, page string, cmd *cobra.Command) {
 			t.Errorf("%s does not have %q", name, what)
 		}
 	}
-	has(fmt.Sprintf(".TH %s 1 2020\\-02\\-02 ", strings.ReplaceAll(strings.ToUpper(strings.TrimSuffix(name, ".1")), "-", `\-`)))
+	has(fmt.Sprintf(".TH %s 1 2020-02-02 ", strings.ReplaceAll(strings.ToUpper(strings.TrimSuffix(name, ".1")), "-", `\-`)))
 	has(".SH NAME\n")
 	has(roff(cmd.Short))
 	for line := range strings.Lines(cmd.Long) {
