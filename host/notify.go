@@ -18,15 +18,22 @@ type notifier struct{ log *slog.Logger }
 const maxStatus = 500
 
 // ready says that knocks are answered; status is a line for people.
-func (n notifier) ready(status string) {
-	status = strings.NewReplacer("\n", "; ", "\r", " ").Replace(status) // a line would be another variable
-	if len(status) > maxStatus {
-		status = status[:maxStatus]
+func (n notifier) ready(status string) { n.send(daemon.SdNotifyReady, statusLine(status)) }
+
+// running says what runs, in a line for people, and changes nothing else.
+func (n notifier) running(status string) { n.send(statusLine(status)) }
+
+// statusLine returns an assignment that the manager takes, whatever text has.
+func statusLine(text string) string {
+	text = strings.NewReplacer("\n", "; ", "\r", " ").Replace(text) // a line would be another assignment
+	if len(text) > maxStatus {
+		text = text[:maxStatus]
 	}
-	n.send(daemon.SdNotifyReady, "STATUS="+strings.ToValidUTF8(status, ""))
+	return "STATUS=" + strings.ToValidUTF8(text, "")
 }
 
-// reloading says that a reload begins; ready ends it.
+// reloading says that a reload begins that the manager has asked for; ready ends
+// it. Meanwhile the service counts as reloading and not as active.
 func (n notifier) reloading() {
 	n.send(daemon.SdNotifyReloading, strings.TrimSuffix(daemon.SdNotifyMonotonicUsec(), "\n"), "STATUS=loading the policies")
 }

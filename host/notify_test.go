@@ -35,9 +35,8 @@ func newManagerSocket(t *testing.T) *managerSocket {
 	return &managerSocket{t, conn}
 }
 
-// want waits for the next message and holds that it has these assignments; one
-// that ends in '=' may have any value but none.
-func (m *managerSocket) want(assignments ...string) {
+// next waits for the next message and returns its assignments.
+func (m *managerSocket) next() []string {
 	m.t.Helper()
 	if err := m.conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		m.t.Fatal(err)
@@ -45,9 +44,16 @@ func (m *managerSocket) want(assignments ...string) {
 	buf := make([]byte, 4096)
 	n, err := m.conn.Read(buf)
 	if err != nil {
-		m.t.Fatalf("waited for %q: %v", assignments, err)
+		m.t.Fatalf("waited for a message: %v", err)
 	}
-	got := strings.Split(string(buf[:n]), "\n")
+	return strings.Split(string(buf[:n]), "\n")
+}
+
+// want holds that the next message has these assignments; one that ends in '='
+// may have any value but none.
+func (m *managerSocket) want(assignments ...string) {
+	m.t.Helper()
+	got := m.next()
 	for i, want := range assignments {
 		if i < len(got) && (got[i] == want || strings.HasSuffix(want, "=") && strings.HasPrefix(got[i], want) && got[i] != want) {
 			continue
@@ -97,6 +103,37 @@ func TestServiceManager(t *testing.T) {
 	}
 }
 
+// TestServiceManagerWatch: what loads because a file has changed is no reload to
+// the manager, to which a service that reloads is not active, but how it ended is
+// said.
+func TestServiceManagerWatch(t *testing.T) {
+	m := newManagerSocket(t)
+	s := newStarter(t, doorPolicy)
+	s.write("policies/door.wasm", doorShut)
+	s.write("config.toml", []byte(s.text))
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan int, 1)
+	go func() {
+		done <- runContext(ctx, []string{"serve", "--config", filepath.Join(s.dir, "config.toml")}, s.log, s.log)
+	}()
+	m.want("READY=1", "STATUS=")
+	s.write("policies/door.wasm", []byte("no module"))
+	for {
+		got := m.next()
+		if len(got) != 1 || !strings.HasPrefix(got[0], "STATUS=") {
+			t.Fatalf("the manager is told %q, want a status alone", got)
+		}
+		if strings.HasPrefix(got[0], "STATUS=reload failed; ") {
+			break
+		}
+	}
+	stop()
+	if code := <-done; code != exitOK {
+		t.Errorf("exit code %d:\n%s", code, s.log)
+	}
+}
+
 // TestNotifierStatus: whatever an error says, it is one assignment of text that
 // the manager takes.
 func TestNotifierStatus(t *testing.T) {
@@ -111,6 +148,8 @@ func TestNotifierStatus(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			notifier{}.ready(tt.status)
 			m.want("READY=1", tt.want)
+			notifier{}.running(tt.status)
+			m.want(tt.want)
 		})
 	}
 }

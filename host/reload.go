@@ -28,15 +28,18 @@ func (s *system) watch(ctx context.Context, hup <-chan os.Signal) error {
 	stop := s.startWatching(ctx, paths, poke)
 	defer func() { stop() }()
 	for {
-		why := "SIGHUP"
+		why, tell := "SIGHUP", notifier{s.log}.ready
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
+			notifier{s.log}.reloading()
 		case <-changed:
-			why = "a file changed"
+			why, tell = "a file changed", notifier{s.log}.running
 		}
-		if cfg := s.reload(ctx, why); cfg != nil && !slices.Equal(paths, s.watched(cfg)) {
+		cfg, status := s.reload(ctx, why)
+		tell(status)
+		if cfg != nil && !slices.Equal(paths, s.watched(cfg)) {
 			stop()
 			paths = s.watched(cfg)
 			stop = s.startWatching(ctx, paths, poke)
@@ -97,9 +100,8 @@ func (s *system) watched(cfg *config.Config) []string {
 
 // reload loads the policies anew and swaps the chain. Any fault leaves the
 // running chain as it is and says why. It returns the configuration it has
-// read, nil if that is faulty.
-func (s *system) reload(ctx context.Context, why string) *config.Config {
-	notifier{s.log}.reloading()
+// read, nil if that is faulty, and a line for people on how it ended.
+func (s *system) reload(ctx context.Context, why string) (cfg *config.Config, status string) {
 	if s.keys != nil {
 		s.keys.Keys() // read again if they have changed
 	}
@@ -107,13 +109,11 @@ func (s *system) reload(ctx context.Context, why string) *config.Config {
 	if err == nil {
 		err = s.swap(ctx, cfg, why)
 	}
-	status := s.status()
 	if err != nil {
 		s.log.Error("reload failed; the running policies stay", "why", why, "revision", s.gate.Revision(), "err", err)
-		status = fmt.Sprintf("reload failed; the policies before stay: %v", err)
+		return cfg, fmt.Sprintf("reload failed; the policies before stay: %v", err)
 	}
-	notifier{s.log}.ready(status)
-	return cfg
+	return cfg, s.status()
 }
 
 func (s *system) swap(ctx context.Context, cfg *config.Config, why string) error {
