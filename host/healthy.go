@@ -25,7 +25,8 @@ func newHealthy() *cobra.Command {
 		Long: `Sends a request to listen.federation that a running server refuses by itself,
 without a homeserver behind it, a log line or a decision. It is for a container's
 health check, which has no shell and no other program; it says nothing of policies,
-of the homeserver or of whether others can reach the server.
+of the homeserver or of whether others can reach the server. Of the configuration
+it takes listen.federation alone, whatever else is wrong there.
 
 Exit codes: 0 it answers, 1 anything else.`,
 		Example: "  knockgate healthy --config /etc/knockgate/config.toml",
@@ -33,13 +34,13 @@ Exit codes: 0 it answers, 1 anything else.`,
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := config.Load(*path)
+		listen, err := config.FederationListener(*path)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), healthTime)
 		defer cancel()
-		return healthy(ctx, cfg.Listen.Federation)
+		return healthy(ctx, listen)
 	}
 	return cmd
 }
