@@ -73,7 +73,7 @@ func TestReadmeConfiguration(t *testing.T) {
 
 // TestReadmeCommands parses every command line of this program in every README.
 func TestReadmeCommands(t *testing.T) {
-	command := regexp.MustCompile(`(?m)^(?:go run \./host|knockgate) (.*)$`)
+	command := regexp.MustCompile(`(?m)^(?:runuser -u knockgate -- )?(?:go run \./host|knockgate) (.*)$`)
 	parsed := 0
 	for path, text := range readmes(t) {
 		for _, block := range blocks(text, "sh") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"reflect"
@@ -14,13 +15,9 @@ import (
 	"github.com/knockgate/knockgate/plugins"
 )
 
-// watch reloads the policies on SIGHUP and, unless the configuration says not
-// to, when the configuration or a module changes. It returns when ctx is done.
-func (s *system) watch(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-
+// watch reloads the policies on hup and, unless the configuration says not to,
+// when the configuration or a module changes. It returns when ctx is done.
+func (s *system) watch(ctx context.Context, hup <-chan os.Signal) error {
 	// One slot: a change during a reload leads to one more reload.
 	changed := make(chan struct{}, 1)
 	poke := func() {
@@ -33,15 +30,18 @@ func (s *system) watch(ctx context.Context) error {
 	stop := s.startWatching(ctx, paths, poke)
 	defer func() { stop() }()
 	for {
-		why := "SIGHUP"
+		why, tell := "SIGHUP", notifier{s.log}.ready
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
+			notifier{s.log}.reloading()
 		case <-changed:
-			why = "a file changed"
+			why, tell = "a file changed", notifier{s.log}.running
 		}
-		if cfg := s.reload(ctx, why); cfg != nil && !slices.Equal(paths, s.watched(cfg)) {
+		cfg, status := s.reload(ctx, why)
+		tell(status)
+		if cfg != nil && !slices.Equal(paths, s.watched(cfg)) {
 			stop()
 			paths = s.watched(cfg)
 			stop = s.startWatching(ctx, paths, poke)
@@ -112,8 +112,8 @@ func (s *system) watched(cfg *config.Config) []string {
 
 // reload loads the policies anew and swaps the chain. Any fault leaves the
 // running chain as it is and says why. It returns the configuration it has
-// read, nil if that is faulty.
-func (s *system) reload(ctx context.Context, why string) *config.Config {
+// read, nil if that is faulty, and a line for people on how it ended.
+func (s *system) reload(ctx context.Context, why string) (cfg *config.Config, status string) {
 	if s.keys != nil {
 		s.keys.Keys() // read again if they have changed
 	}
@@ -124,8 +124,9 @@ func (s *system) reload(ctx context.Context, why string) *config.Config {
 	s.metrics.Reloaded(err == nil, s.now())
 	if err != nil {
 		s.log.Error("reload failed; the running policies stay", "why", why, "revision", s.gate.Revision(), "err", err)
+		return cfg, fmt.Sprintf("reload failed; the policies before stay: %v", err)
 	}
-	return cfg
+	return cfg, s.status()
 }
 
 func (s *system) swap(ctx context.Context, cfg *config.Config, why string) error {

@@ -31,6 +31,9 @@ The policies are loaded again when the configuration or a module changes, and
 on SIGHUP. One that does not load leaves the running chain as it is. A start
 whose policies do not load runs the last that were in force, and says so.
 
+Under systemd, a unit of Type=notify is told when knocks are answered, when
+policies are loaded and when the server stops.
+
 Exit codes: 0 stopped by a signal, 1 anything else.`,
 		Example: "  knockgate serve --config /etc/knockgate/config.toml",
 		Args:    cobra.NoArgs,

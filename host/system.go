@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -335,6 +338,13 @@ const drainTime = 10 * time.Second
 // Run serves until ctx is done, then lets the requests under way finish. A
 // listener that ends by itself is an error.
 func (s *system) Run(ctx context.Context) error {
+	// Before the manager knows that there is something to reload: to a process that
+	// does not listen, the signal is the end.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	manager := notifier{s.log}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
@@ -356,6 +366,7 @@ func (s *system) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		<-ctx.Done()
+		manager.stopping()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
 		defer cancel()
 		err := s.server.Shutdown(drain)
@@ -371,9 +382,10 @@ func (s *system) Run(ctx context.Context) error {
 		group.Go(func() error { return s.pushes.run(ctx) })
 		group.Go(func() error { s.pingHomeserver(ctx); return nil })
 	}
-	group.Go(func() error { return s.watch(ctx) })
+	group.Go(func() error { return s.watch(ctx, hup) })
 	group.Go(func() error { return s.watchLists(ctx) })
 	group.Go(func() error { return s.retain(ctx) })
+	manager.ready(cmp.Or(s.fallback, s.status()))
 	return group.Wait()
 }
 

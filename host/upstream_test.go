@@ -360,7 +360,7 @@ func TestFrontReloads(t *testing.T) {
 	if err := os.WriteFile(config, bytes.Replace(text, []byte(`default = "allow"`), []byte(`default = "deny"`), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if f.reload(context.Background(), "test") == nil {
+	if cfg, _ := f.reload(context.Background(), "test"); cfg == nil {
 		t.Fatal("the reload failed")
 	}
 	p := f.peer()

@@ -100,9 +100,15 @@ func verdict(word string) abi.Verdict {
 	return v
 }
 
-// version returns what this binary was built from: a module version, a commit,
-// or "development".
+// release is the version of a release, which the linker sets (host/package).
+var release string
+
+// version returns what this binary was built from: a release, a module version,
+// a commit, or "development".
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
 		return "development"
