@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -161,8 +163,15 @@ func build(phase uint32, n int, values map[int][]byte) []byte {
 	return b
 }
 
-// vectorsPath is where the shared frames are, from this folder.
-const vectorsPath = "../../sdk/abi/testdata/frames.json"
+// shared reads a file of sdk/abi/testdata into a list, wherever the tests run that
+// call Run.
+func shared(t *testing.T, name string, list any) {
+	_, here, _, _ := runtime.Caller(0)
+	path := filepath.Join(filepath.Dir(here), "..", "..", "sdk", "abi", "testdata", name)
+	if err := json.Unmarshal(read(t, path), list); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
 
 // maxNote is what every SDK cuts a note to.
 const maxNote = 1024
@@ -176,9 +185,8 @@ func vectors(t *testing.T) []frame {
 		Truths  map[string]bool
 		Frame   string
 	}
-	text := read(t, vectorsPath)
-	if err := json.Unmarshal(text, &list); err != nil || len(list) < 10 {
-		t.Fatalf("%s: %d frames, err %v", vectorsPath, len(list), err)
+	if shared(t, "frames.json", &list); len(list) < 10 {
+		t.Fatalf("%d shared frames; this test would say little", len(list))
 	}
 	var all []frame
 	for _, v := range list {
@@ -236,9 +244,6 @@ func runMalformed(t *testing.T, wasm []byte, interpreter bool) {
 	}
 }
 
-// settingsPath is where the shared settings are, from this folder.
-const settingsPath = "../../sdk/abi/testdata/settings.json"
-
 type settingsVector struct {
 	text  string
 	valid bool
@@ -250,8 +255,8 @@ func settingsVectors(t *testing.T) []settingsVector {
 		Text, Hex string
 		Valid     bool
 	}
-	if err := json.Unmarshal(read(t, settingsPath), &list); err != nil || len(list) < 50 {
-		t.Fatalf("%s: %d settings, err %v", settingsPath, len(list), err)
+	if shared(t, "settings.json", &list); len(list) < 50 {
+		t.Fatalf("%d shared settings; this test would say little", len(list))
 	}
 	deep := func(n int) string { return strings.Repeat(`{"op":`, n) + `1` + strings.Repeat(`}`, n) }
 	all := []settingsVector{{deep(1000), false}, {strings.Repeat("[", 60_000), false}}
