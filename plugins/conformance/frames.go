@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -210,6 +211,11 @@ func vectors(t *testing.T) []frame {
 		}
 		for name, value := range v.Truths {
 			f.want[name] = strconv.FormatBool(value)
+		}
+		for name := range f.want {
+			if !slices.ContainsFunc(fields, func(known string) bool { return strings.HasPrefix(known, name+":") }) {
+				t.Errorf("%s: the field %s is in no SDK; fields in frames.go, and each SDK and probe, lack it", v.Name, name)
+			}
 		}
 		all = append(all, f)
 	}
