@@ -48,6 +48,8 @@ type PolicyStatus struct {
 	// faults, up to NextTry.
 	Resting bool
 	NextTry time.Time
+	// Memory is the linear memory of the largest of its idle instances, in bytes.
+	Memory int64
 }
 
 // Policies returns the chain's policies in order.
@@ -59,6 +61,7 @@ func (c *Chain) Policies() []PolicyStatus {
 	for i, p := range c.policies {
 		list[i] = PolicyStatus{Name: p.name, Revision: p.revision, Module: p.digest, OnError: p.onError, Mode: p.mode}
 		list[i].NextTry, list[i].Resting = p.breaker.state()
+		list[i].Memory = p.pool.memory()
 	}
 	return list
 }
@@ -189,6 +192,8 @@ func (c *Chain) step(ctx context.Context, p *policy, frame []byte, f *abi.Facts,
 	step.Trace = d.trace.buf[from:len(d.trace.buf):len(d.trace.buf)]
 	if fault.Class != FaultNone {
 		step.Verdict = abi.Error
+	} else {
+		step.Note, step.Code = a.note, a.code
 	}
 	d.Steps = append(d.Steps, step)
 	d.Fuel += fuel

@@ -137,6 +137,20 @@ func quoted(s string) string { return fmt.Sprintf("%q", s) }
 // which is nil on make_knock. It fails unless the facts it returns have that
 // same JSON, byte for byte, and so the same request frame.
 func ParseFacts(facts, event []byte) (*abi.Facts, error) {
+	f, err := DecodeFacts(facts, event)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(abi.AppendJSON(nil, f), facts) {
+		return nil, errors.New("facts: not as this version writes them")
+	}
+	return f, nil
+}
+
+// DecodeFacts reads facts from any JSON with the keys of abi.AppendJSON, and takes
+// the event as it is. What has no key is absent, and what is no key of facts is
+// passed over: it is for facts that a person wrote.
+func DecodeFacts(facts, event []byte) (*abi.Facts, error) {
 	var in struct {
 		Phase             string   `json:"phase"`
 		RequestID         string   `json:"request_id"`
@@ -191,9 +205,6 @@ func ParseFacts(facts, event []byte) (*abi.Facts, error) {
 		f.Phase = abi.SendKnock
 	default:
 		return nil, fmt.Errorf("facts: the phase %q", in.Phase)
-	}
-	if !bytes.Equal(abi.AppendJSON(nil, f), facts) {
-		return nil, errors.New("facts: not as this version writes them")
 	}
 	return f, nil
 }

@@ -54,6 +54,22 @@ func Open(configured []config.List, log *slog.Logger) (*Lists, error) {
 	return l, nil
 }
 
+// Of returns lists with these entries, by name, in the form that the lines of a file
+// have. It fails, naming the list, if an entry is no entry.
+func Of(entries map[string][]string) (*Lists, error) {
+	l := &Lists{log: slog.New(slog.DiscardHandler), lists: map[string]*list{}}
+	for name, lines := range entries {
+		s, err := parse(strings.Join(lines, "\n"))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		one := &list{}
+		one.set.Store(s)
+		l.lists[name] = one
+	}
+	return l, nil
+}
+
 // Has reports whether a list holds key, and whether there is such a list. It
 // implements plugins.Lists.
 func (l *Lists) Has(name, key []byte) (has, known bool) {
