@@ -80,7 +80,7 @@ func learn(s *shape, value any) {
 	case bool:
 		s.kind = "true or false"
 	case float64:
-		s.kind = "a number"
+		s.kind = "a whole number"
 	}
 }
 

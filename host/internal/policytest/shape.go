@@ -18,7 +18,7 @@ const maxDepth = 100
 
 // shape is what a value of a fixture may be.
 type shape struct {
-	kind string // "a text", "a number", "true or false", "a list", "an object"; "" is anything
+	kind string // "a text", "a whole number", "true or false", "a list", "an object"; "" is anything
 	null bool   // null is taken too
 	keys map[string]*shape
 	each *shape // of a list, or of an object whose keys are free
@@ -38,7 +38,7 @@ func shapeOf(t reflect.Type) *shape {
 	case reflect.String:
 		return &shape{kind: "a text"}
 	case reflect.Int, reflect.Int64:
-		return &shape{kind: "a number"}
+		return &shape{kind: "a whole number"}
 	case reflect.Bool:
 		return &shape{kind: "true or false"}
 	case reflect.Map:
@@ -76,6 +76,7 @@ func check(text []byte, s *shape) (map[string]span, error) {
 		return nil, fmt.Errorf("%s: no UTF-8", place(text, at))
 	}
 	r := &reader{text: text, dec: json.NewDecoder(bytes.NewReader(text)), spans: map[string]span{}}
+	r.dec.UseNumber()
 	err := r.value("", s, 0)
 	if err == nil {
 		if _, err = r.dec.Token(); err == nil {
@@ -161,8 +162,11 @@ func kindOf(token json.Token) string {
 		return "a text"
 	case bool:
 		return "true or false"
-	case float64:
-		return "a number"
+	case json.Number:
+		if _, err := t.Int64(); err == nil {
+			return "a whole number"
+		}
+		return t.String()
 	case json.Delim:
 		if t == '[' {
 			return "a list"
