@@ -114,6 +114,7 @@ KNOCK_GET_TEXT(displayname, KNOCK_DISPLAYNAME)             /* send_knock: claime
 KNOCK_GET_TEXT(avatar_url, KNOCK_AVATAR_URL)               /* send_knock: claimed by the knocker */
 KNOCK_GET_TEXT(event, KNOCK_EVENT)                         /* send_knock: canonical JSON */
 KNOCK_GET_TEXT(request_id, KNOCK_REQUEST_ID)               /* as in the host's log and record */
+KNOCK_GET_NUMBER(now_ms, KNOCK_NOW_MS)                     /* when the decision began, since the Unix epoch; 0 in policy_configure */
 KNOCK_GET_TRUTH(content_hash_ok, KNOCK_CONTENT_HASH_OK)    /* send_knock: the event is as its sender signed it */
 KNOCK_GET_TRUTH(room_known, KNOCK_ROOM_KNOWN)              /* false: the host knows nothing of what is below */
 KNOCK_GET_TEXT(room_join_rule, KNOCK_ROOM_JOIN_RULE)       /* such as "knock" */
@@ -204,7 +205,7 @@ void knock_fail_item(const knock_list *list, knock_text message);
 enum { KNOCK_DEBUG = 0, KNOCK_INFO = 1, KNOCK_WARN = 2, KNOCK_ERROR = 3 };
 
 void knock_log(uint32_t level, knock_text line); /* to the host's log, which limits length and number */
-int64_t knock_now_ms(void);                      /* the decision's time; 0 in policy_configure */
+int64_t knock_host_now_ms(void);                 /* what knock_now_ms reads, asked of the host */
 void knock_random(uint8_t *out, uint32_t len);   /* at most 65,536 bytes that follow from the request; no secret */
 /* The whole text matches: * is any text, ? any one character, letters in either case. */
 bool knock_glob_match(knock_text pattern, knock_text text);

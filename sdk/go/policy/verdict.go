@@ -23,6 +23,9 @@ type Verdict struct {
 	// Code names the rule that fired, such as "reason_too_short", for counting.
 	// Cut to 64 bytes.
 	Code string
+	// Detail is for the record only: a JSON object, or "". [Verdict.DetailText]
+	// and its like make it.
+	Detail string
 }
 
 // The verdicts that need no words. They are not to be assigned to.
@@ -46,16 +49,49 @@ func Incompatible(message string) Verdict {
 // reason for the record. The host answers by the policy's on_error.
 func Error(text string) Verdict { return Verdict{Kind: abi.Error, Note: text} }
 
+// DetailText returns v with a text added to its detail. A key must not be added
+// twice; what makes the detail longer than 4,096 bytes is left out.
+func (v Verdict) DetailText(key, value string) Verdict {
+	return v.detail(key, string(appendQuoted(nil, value, maxDetail)))
+}
+
+// DetailNumber returns v with a number added to its detail, see
+// [Verdict.DetailText].
+func (v Verdict) DetailNumber(key string, value int64) Verdict {
+	return v.detail(key, strconv.FormatInt(value, 10))
+}
+
+// DetailTruth returns v with a truth value added to its detail, see
+// [Verdict.DetailText].
+func (v Verdict) DetailTruth(key string, value bool) Verdict {
+	return v.detail(key, strconv.FormatBool(value))
+}
+
+func (v Verdict) detail(key, value string) Verdict {
+	with := []byte{'{'}
+	if n := len(v.Detail); n > 2 {
+		with = append(append(with[:0], v.Detail[:n-1]...), ',')
+	}
+	with = append(appendQuoted(with, key, maxDetail), ':')
+	if with = append(append(with, value...), '}'); len(with) <= maxDetail {
+		v.Detail = string(with)
+	}
+	return v
+}
+
 // Largest parts of a result, in bytes. With every byte escaped to six, all of
 // them together still fit abi.MaxResult.
 const (
-	maxNote = 1024
-	maxCode = 64
-	maxPath = 256
+	maxNote   = 1024
+	maxCode   = 64
+	maxPath   = 256
+	maxDetail = 4096
 )
 
 // inline reports whether v needs no JSON object.
-func (v Verdict) inline() bool { return v.Message == "" && v.Note == "" && v.Code == "" }
+func (v Verdict) inline() bool {
+	return v.Message == "" && v.Note == "" && v.Code == "" && v.Detail == ""
+}
 
 // appendResult appends v as the JSON object of a decide result to dst. The
 // length is at most abi.MaxResult, whatever v holds.
@@ -70,6 +106,9 @@ func appendResult(dst []byte, v Verdict) []byte {
 	dst = appendMember(dst, `,"message":`, v.Message, abi.MaxMessage)
 	dst = appendMember(dst, note, v.Note, maxNote)
 	dst = appendMember(dst, `,"code":`, v.Code, maxCode)
+	if v.Detail != "" && len(v.Detail) <= maxDetail {
+		dst = append(append(dst, `,"detail":`...), v.Detail...)
+	}
 	return append(dst, '}')
 }
 
