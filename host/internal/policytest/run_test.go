@@ -222,3 +222,30 @@ func TestFind(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmeFixtures: the example of policies/README.md holds for the module that it is
+// about, and the tables name every key that there is.
+func TestReadmeFixtures(t *testing.T) {
+	readme, err := os.ReadFile("../../../policies/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "\n## Fixtures\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, example, _ := strings.Cut(section, "```json\n")
+	example, _, ok := strings.Cut(example, "```")
+	if !ok {
+		t.Fatal("no example")
+	}
+	_, r := runText(t, guest("kv_counter"), example)
+	if len(r.Results) != 4 || r.Failed() > 0 {
+		t.Errorf("%+v", r.Results)
+	}
+	for _, s := range []*shape{fileShape, fileShape.keys["cases"].each, fileShape.keys["cases"].each.keys["steps"].each, fileShape.keys["cases"].each.keys["want"]} {
+		for key := range s.keys {
+			if !strings.Contains(section, "`"+key+"`") {
+				t.Errorf("the section does not name %s", key)
+			}
+		}
+	}
+}
