@@ -20,10 +20,16 @@ var (
 	rustFiles embed.FS
 	//go:embed c/knockgate.h c/knockgate.c
 	cFiles embed.FS
+	//go:embed assemblyscript/package.json assemblyscript/asconfig.json assemblyscript/assembly
+	assemblyscriptFiles embed.FS
+	//go:embed rego/knockgate.rego
+	regoFiles embed.FS
 )
 
 // languages are the SDKs by the names of their folders.
-var languages = map[string]embed.FS{"go": goFiles, "rust": rustFiles, "c": cFiles}
+var languages = map[string]embed.FS{
+	"go": goFiles, "rust": rustFiles, "c": cFiles, "assemblyscript": assemblyscriptFiles, "rego": regoFiles,
+}
 
 // Languages returns the languages that there is an SDK for, which are also the
 // names of the folders here, in order.

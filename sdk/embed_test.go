@@ -14,7 +14,7 @@ import (
 )
 
 // notCopied are the parts of a language's folder that a copied SDK does without.
-var notCopied = []string{"README.md", ".gitignore", "probe", "example", "testdata", "target", "node_modules", "Cargo.lock"}
+var notCopied = []string{"README.md", ".gitignore", "probe", "example", "testdata", "target", "node_modules", "package-lock.json", "Cargo.lock"}
 
 // TestFS: what is embedded of an SDK is all of its folder but tests, probes and
 // what was built.

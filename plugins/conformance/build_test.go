@@ -1,9 +1,12 @@
 package conformance
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +32,8 @@ type toolchain struct {
 var toolchains = []toolchain{
 	{"rust", "1.63.0", findRust, buildRust},
 	{"c", "14.0.6", findC, buildC},
+	{"assemblyscript", "0.28.20", findAssemblyScript, buildAssemblyScript},
+	{"rego", "1.22.2", findRego, buildRego},
 }
 
 // TestModulesAreBuilt holds that every module of an SDK in the tree is what its
@@ -158,4 +163,55 @@ func buildC(command, _, name, out string) error {
 	return runTool(command, "--target=wasm32", "-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-nostdlib", "-ffreestanding",
 		"-mbulk-memory", "-I", ".", "-Wl,--no-entry", "-Wl,-z,stack-size=16384", "-Wl,--stack-first", "-Wl,--strip-all",
 		"-o", out, filepath.Join(name, name+".c"), "knockgate.c")
+}
+
+func findAssemblyScript() (command, version string, err error) {
+	asc, err := filepath.Abs(filepath.Join(sdkFolder("assemblyscript"), "node_modules", ".bin", "asc"))
+	if err != nil {
+		return "", "", err
+	}
+	if command, version, err = firstVersion("--version", asc, "asc"); err != nil {
+		return "", "", errors.New("there is no asc; npm install in sdk/assemblyscript brings it")
+	}
+	return command, version, nil
+}
+
+func buildAssemblyScript(command, _, name, out string) error {
+	return runTool(command, filepath.Join(name, name+".ts"), "-o", out, "--config", "asconfig.json")
+}
+
+func findRego() (command, version string, err error) { return firstVersion("version", "opa") }
+
+func buildRego(command, _, name, out string) error {
+	bundle := out + ".tar.gz"
+	args := []string{"build", "-t", "wasm", "-e", "knock/verdict", "-o", bundle}
+	if name == "example" {
+		args = append(args, "-e", "knock/errors")
+	}
+	if err := runTool(command, append(args, filepath.Join(name, name+".rego"), "knockgate.rego")...); err != nil {
+		return err
+	}
+	file, err := os.Open(bundle)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	zipped, err := gzip.NewReader(file)
+	if err != nil {
+		return err
+	}
+	for files := tar.NewReader(zipped); ; {
+		header, err := files.Next()
+		if err != nil {
+			return fmt.Errorf("no policy.wasm in the bundle: %w", err)
+		}
+		if header.Name != "/policy.wasm" {
+			continue
+		}
+		wasm, err := io.ReadAll(files)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(out, wasm, 0o644)
+	}
 }
