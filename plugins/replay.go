@@ -109,17 +109,21 @@ func (c *Chain) Replay(ctx context.Context, was *Recorded, d *Decision) []Differ
 	for ; at < len(was.Steps); at++ {
 		list = append(list, Difference{was.Steps[at].Policy, "was asked, is not asked"})
 	}
+	if was.Verdict != d.Verdict || was.Fault.Class != d.Fault.Class {
+		differ("", "verdict", outcome(was.Verdict, was.Fault), outcome(d.Verdict, d.Fault))
+	}
 	for _, f := range [...]struct{ name, was, is string }{
-		{"verdict", outcome(was.Verdict, was.Fault), outcome(d.Verdict, d.Fault)},
-		{"deciding policy", quoted(was.Policy), quoted(d.Policy)},
-		{"message", quoted(was.Message), quoted(d.Message)},
-		{"note", quoted(was.Note), quoted(d.Note)},
-		{"code", quoted(was.Code), quoted(d.Code)},
-		{"detail", string(was.Detail), string(d.Detail)},
+		{"deciding policy", was.Policy, d.Policy},
+		{"message", was.Message, d.Message},
+		{"note", was.Note, d.Note},
+		{"code", was.Code, d.Code},
 	} {
 		if f.was != f.is {
-			differ("", f.name, f.was, f.is)
+			differ("", f.name, quoted(f.was), quoted(f.is))
 		}
+	}
+	if !bytes.Equal(was.Detail, d.Detail) {
+		differ("", "detail", string(was.Detail), string(d.Detail))
 	}
 	return list
 }
@@ -142,10 +146,13 @@ func ParseFacts(facts, event []byte) (*abi.Facts, error) {
 		return nil, err
 	}
 	if !bytes.Equal(abi.AppendJSON(nil, f), facts) {
-		return nil, errors.New("facts: not as this version writes them")
+		return nil, ErrOtherFacts
 	}
 	return f, nil
 }
+
+// ErrOtherFacts says that facts were written by a version that wrote them otherwise.
+var ErrOtherFacts = errors.New("facts: not as this version writes them")
 
 // DecodeFacts reads facts from any JSON with the keys of abi.AppendJSON, and takes
 // the event as it is. What has no key is absent, and what is no key of facts is
