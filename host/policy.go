@@ -28,7 +28,7 @@ func newPolicy() *cobra.Command {
 		Short: "Make and test policies, see which are in force, go back to the ones before",
 	}
 	cmd.AddCommand(newPolicyStatus(), newPolicyRollback(), newPolicyInspect(), newPolicyAnnotate(),
-		newPolicyNew(), newPolicyBuild(), newPolicyTest(), newPolicyBench())
+		newPolicyNew(), newPolicyBuild(), newPolicyTest(), newPolicyBench(), newPolicyDev())
 	return cmd
 }
 

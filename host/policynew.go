@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,7 +66,7 @@ compiler.`,
 		if len(args) > 0 {
 			dir = args[0]
 		}
-		path, in, err := buildPolicy(cmd, dir, *out)
+		path, in, err := buildPolicy(cmd.Context(), cmd.ErrOrStderr(), dir, *out)
 		if errors.Is(err, author.ErrUnusable) {
 			return unusable(cmd, err)
 		} else if err != nil {
@@ -83,8 +85,9 @@ compiler.`,
 }
 
 // buildPolicy builds the policy in dir to out, or to the module of the folder's name
-// if that is "", with its metadata, and looks at what came out.
-func buildPolicy(cmd *cobra.Command, dir, out string) (path string, in *plugins.Inspection, err error) {
+// if that is "", with its metadata, and looks at what came out. What the compiler says
+// goes to output.
+func buildPolicy(ctx context.Context, output io.Writer, dir, out string) (path string, in *plugins.Inspection, err error) {
 	name, err := author.Name(dir)
 	if err != nil {
 		return "", nil, err
@@ -92,7 +95,7 @@ func buildPolicy(cmd *cobra.Command, dir, out string) (path string, in *plugins.
 	if path = out; path == "" {
 		path = filepath.Join(dir, name+".wasm")
 	}
-	module, err := author.Build(cmd.Context(), dir, cmd.ErrOrStderr())
+	module, err := author.Build(ctx, dir, output)
 	if err != nil {
 		return "", nil, err
 	}

@@ -133,7 +133,7 @@ func TestGateRunsReadmesTestCommand(t *testing.T) {
 // TestEveryCommandHasHelp: each command says what it does, with an example
 // where it takes anything.
 func TestEveryCommandHasHelp(t *testing.T) {
-	for _, args := range [][]string{{}, {"serve"}, {"knock"}, {"demo"}, {"room"}, {"room", "create"}, {"room", "list"}, {"decisions"}, {"policy"}, {"policy", "status"}, {"policy", "rollback"}, {"policy", "inspect"}, {"policy", "annotate"}, {"policy", "new"}, {"policy", "build"}, {"policy", "test"}, {"policy", "bench"}, {"key"}, {"key", "show"}, {"key", "rotate"}} {
+	for _, args := range [][]string{{}, {"serve"}, {"knock"}, {"demo"}, {"room"}, {"room", "create"}, {"room", "list"}, {"decisions"}, {"policy"}, {"policy", "status"}, {"policy", "rollback"}, {"policy", "inspect"}, {"policy", "annotate"}, {"policy", "new"}, {"policy", "build"}, {"policy", "test"}, {"policy", "bench"}, {"policy", "dev"}, {"replay"}, {"key"}, {"key", "show"}, {"key", "rotate"}} {
 		var out strings.Builder
 		if code := runContext(context.Background(), append(args, "--help"), &out, &out); code != exitOK {
 			t.Errorf("%v --help: exit code %d", args, code)

@@ -13,7 +13,7 @@ const decisionPage = 2000
 // until each fails. What policies in monitor mode would have said is not among them.
 func (s *Store) EachDecision(ctx context.Context, since time.Time, each func(Decision) error) error {
 	for last := int64(0); ; {
-		list, err := s.decisionsAfter(ctx, last, since)
+		list, err := s.DecisionsAfter(ctx, last, since)
 		if err != nil || len(list) == 0 {
 			return err
 		}
@@ -35,7 +35,10 @@ func (s *Store) CountDecisions(ctx context.Context, since time.Time) (n int64, e
 	return n, nil
 }
 
-func (s *Store) decisionsAfter(ctx context.Context, id int64, since time.Time) ([]Decision, error) {
+// DecisionsAfter returns what was decided after the decision with an ID, at since or later,
+// oldest first: at most 2,000. What policies in monitor mode would have said is not among
+// them.
+func (s *Store) DecisionsAfter(ctx context.Context, id int64, since time.Time) ([]Decision, error) {
 	rows, err := s.readers.QueryContext(ctx, "SELECT id, "+decisionColumns+
 		" FROM decisions WHERE mode = '' AND id > ? AND at >= ? ORDER BY id LIMIT ?", id, since.UnixMicro(), decisionPage)
 	if err != nil {
