@@ -10,7 +10,6 @@ import (
 
 	"github.com/knockgate/knockgate/host/internal/author"
 	"github.com/knockgate/knockgate/host/internal/peer"
-	"github.com/knockgate/knockgate/host/internal/policytest"
 )
 
 // TestReadmeWriteAPolicy does what the README's section "Write a policy" says, block by
@@ -135,15 +134,19 @@ func insert(t *testing.T, path, mark, text string) {
 }
 
 // TestPolicyNewBuildTest: in every language whose toolchain is there, a new policy
-// builds offline, is annotated, and passes its tests as it is.
+// builds offline, is annotated, passes its tests as it is, and put in the place of another
+// refuses a knock on a running server.
 func TestPolicyNewBuildTest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds policies")
 	}
 	t.Setenv("GOPROXY", "off")
 	t.Setenv("CARGO_NET_OFFLINE", "true")
+	w := newWorld(t, "[policies]\ndefault = \"allow\"\n[[policy]]\nname = \"mine\"\nmodule = \"my_rule.wasm\"\n", map[string][]byte{"my_rule.wasm": doorOpen})
+	p, room := w.peer(), w.room("11", "knock")
 	for _, language := range author.Languages() {
 		t.Run(language, func(t *testing.T) {
+			begin := time.Now()
 			dir := filepath.Join(t.TempDir(), "some", "my_rule")
 			out, errs, code := command("policy", "new", dir, "--lang", language)
 			if code != exitOK || !strings.Contains(out, "policy build "+dir) {
@@ -172,10 +175,21 @@ func TestPolicyNewBuildTest(t *testing.T) {
 			if out, errs, code = command("policy", "inspect", filepath.Join(dir, "my_rule.wasm")); code != exitOK || !strings.Contains(out, "a whole number from 0 to 500") {
 				t.Errorf("inspect: exit code %d, %s%s", code, out, errs)
 			}
-			files, err := policytest.Load(filepath.Join(dir, "testdata"))
-			if err != nil || len(files) < 3 {
-				t.Errorf("%d files of fixtures, %v; want 3", len(files), err)
+			module, err := os.ReadFile(filepath.Join(dir, "my_rule.wasm"))
+			if err != nil {
+				t.Fatal(err)
 			}
+			before := w.gate.Revision()
+			if err := replaceFile(filepath.Join(w.dir, "policies", "my_rule.wasm"), module); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the swap", func() bool { return w.gate.Revision() != before })
+			k := w.knock(p, language, room)
+			k.Reason = "hi"
+			if words := lastWords(w.mustKnock(p, k, peer.Denied)); words != "Please say in 10 characters why you would like to join." {
+				t.Errorf("a knock is refused with %q", words)
+			}
+			t.Logf("from policy new to a changed verdict: %s", time.Since(begin).Round(100*time.Millisecond))
 		})
 	}
 }
