@@ -40,6 +40,9 @@ var toolchains = []toolchain{
 // source makes, where the toolchain that made it is there. Where another version of
 // it is, what that makes is held to the table instead.
 func TestModulesAreBuilt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the compilers take their time")
+	}
 	for _, tc := range toolchains {
 		t.Run(tc.language, func(t *testing.T) {
 			command, version, err := tc.find()

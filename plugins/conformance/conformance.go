@@ -7,6 +7,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,6 +132,52 @@ func runRows(t *testing.T, wasm []byte, opa, interpreter bool) {
 	}
 	if asked < 40 {
 		t.Errorf("%d rows were asked; this test would say little", asked)
+	}
+	if !opa {
+		checkRandom(t, engine, spec)
+		if !interpreter { // where it takes long and says the same
+			checkMemory(t, engine, spec)
+		}
+	}
+}
+
+// checkRandom: random bytes follow from the request, and are as many as were asked for.
+func checkRandom(t *testing.T, engine *plugins.Engine, spec plugins.PolicySpec) {
+	spec.Settings = []byte(settings("op=", "random", "number", "16"))
+	other := knock()
+	other.RequestID = "req-2"
+	first, again, second := ask(engine, spec, nil), ask(engine, spec, nil), ask(engine, spec, other)
+	if bytes, err := hex.DecodeString(first.Note); err != nil || len(bytes) != 16 || first.Note == strings.Repeat("00", 16) {
+		t.Errorf("random: %+v, want 16 bytes in hex", first)
+	}
+	if !cmp.Equal(first, again) || first.Note == second.Note {
+		t.Errorf("random: %q and then %q for one request, %q for another", first.Note, again.Note, second.Note)
+	}
+}
+
+// checkMemory: an instance takes no more memory for its decisions as they go on. The
+// host replaces one that has grown, at the latest when little is left.
+func checkMemory(t *testing.T, engine *plugins.Engine, spec plugins.PolicySpec) {
+	spec.Settings = []byte(settings("op=", "echo", "field=", "reason"))
+	f := knock()
+	f.Reason = abi.Some(strings.Repeat("é", 2000))
+	// 3,000 decisions of 4 KB that are not given back are more than this. Go's runtime
+	// settles at 7 to 8 MiB.
+	spec.Limits.MemoryPages = 160
+	chain, err := engine.Load(context.Background(), plugins.ChainSpec{Policies: []plugins.PolicySpec{spec}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chain.Release()
+	before := engine.Stats()
+	var d plugins.Decision
+	for range 3000 {
+		if chain.Evaluate(context.Background(), f, &d); d.Fault.Class != plugins.FaultNone {
+			t.Fatalf("fault %+v", d.Fault)
+		}
+	}
+	if n := engine.Stats().Recycled - before.Recycled; n > 0 {
+		t.Errorf("%d instances were replaced within 3,000 decisions; what they take is not given back", n)
 	}
 }
 

@@ -213,23 +213,11 @@ func vectors(t *testing.T) []frame {
 // others'.
 func runMalformed(t *testing.T, wasm []byte, interpreter bool) {
 	m := compile(t, wasm, interpreter)
-	deep := func(n int) string { return strings.Repeat(`{"op":`, n) + `1` + strings.Repeat(`}`, n) }
-	for _, text := range []string{
-		` `, `{`, `}`, `{}}`, `{} {}`, `{},`, `{"op"}`, `{"op":}`, `{"op":"a",}`, `{,}`, `{"op" "a"}`, `{op:"a"}`, `{'op':'a'}`,
-		`{"items":[1,]}`, `{"items":[,]}`, `{"items":["a" "b"]}`, `{"items":["a"`, `{"items":["a"}`, `{"op":"a]`,
-		`{"op":"a","op":"b"}`, `{"inner":{"number":1,"number":1}}`, `{"op":"a","\u006fp":"b"}`,
-		`{"number":01}`, `{"number":-}`, `{"number":+1}`, `{"number":.5}`, `{"number":1.}`, `{"number":1e}`, `{"number":0x10}`, `{"number":-01}`,
-		`{"number":9007199254740992}`, `{"number":-9007199254740992}`, `{"number":99999999999999999999999999999999}`, `{"number":NaN}`,
-		`{"truth":True}`, `{"truth":tru}`, `{"truth":truefalse}`, `{"text":nul}`, `{"text":undefined}`,
-		"{\"text\":\"a\nb\"}", "{\"text\":\"\x00\"}", "{\"text\":\"\xff\"}", "{\"text\":\"\xc3\"}", "{\"text\":\"\xc0\x80\"}",
-		"{\"text\":\"\xed\xa0\x80\"}", "{\"text\":\"\xf4\x90\x80\x80\"}", "{\"text\":\"\xe2\x82\"}", "{\"\xff\":1}",
-		`{"text":"\u12"}`, `{"text":"\u12g4"}`, `{"text":"\x41"}`, `{"text":"\`, `{"text":"\ud83d"}`, `{"text":"\udeaa"}`, `{"text":"\ud83d\ud83d"}`,
-		`{"text":"\ud83dx"}`, `{"text":"\ud83d\n"}`, "\ufeff{}", "{}\x00", "{\v}", "// no\n{}", deep(40), deep(1000),
-		strings.Repeat("[", 60000), `{"items":` + strings.Repeat("[", 33) + strings.Repeat("]", 33) + `}`,
-	} {
-		faults := m.start(t).configure(t, text)
-		if len(faults) != 1 || faults[0].Path != "" || !strings.HasPrefix(faults[0].Message, "the settings are not JSON: ") {
-			t.Errorf("settings %.80q: %+v, want one fault of the whole, that they are not JSON", text, faults)
+	for _, v := range settingsVectors(t) {
+		faults := m.start(t).configure(t, v.text)
+		refused := len(faults) == 1 && faults[0].Path == "" && strings.HasPrefix(faults[0].Message, "the settings are not JSON: ")
+		if v.valid && faults != nil || !v.valid && !refused {
+			t.Errorf("settings %.80q: %+v; want none of JSON that is right, and one of the whole of other", v.text, faults)
 		}
 	}
 	for text, want := range map[string]string{
@@ -240,20 +228,41 @@ func runMalformed(t *testing.T, wasm []byte, interpreter bool) {
 			t.Errorf("settings %s: %+v, want %q", text, faults, want)
 		}
 	}
-	for _, text := range []string{
-		" \t\r\n{ \"op\" : \"phase\" , \"items\" : [ \"a\" , \"b\" ] } \n", `{"number":-0}`, `{"text":"\b\f\n\r\t\/\\\"\u0000\uFFFF"}`,
-		`{"text":"\ud83d\udeaa\u00e9"}`, "{\"text\":\"\u007f\u2028\U0010ffff\"}", `{"number":1000000,"truth":false}`,
-	} {
-		if faults := m.start(t).configure(t, text); faults != nil {
-			t.Errorf("settings %q: %+v, want none", text, faults)
-		}
-	}
 	for _, text := range []string{`{"number":1.5}`, `{"number":1e3}`, `{"number":-1.0E+2}`} {
 		faults := m.start(t).configure(t, text)
 		if len(faults) != 1 || faults[0].Path != "number" || faults[0].Message != "must be a whole number, not a fraction" {
 			t.Errorf("settings %s: %+v, want that number is a fraction", text, faults)
 		}
 	}
+}
+
+// settingsPath is where the shared settings are, from this folder.
+const settingsPath = "../../sdk/abi/testdata/settings.json"
+
+type settingsVector struct {
+	text  string
+	valid bool
+}
+
+// settingsVectors are the shared settings, and some that are too long for a file.
+func settingsVectors(t *testing.T) []settingsVector {
+	var list []struct {
+		Text, Hex string
+		Valid     bool
+	}
+	if err := json.Unmarshal(read(t, settingsPath), &list); err != nil || len(list) < 50 {
+		t.Fatalf("%s: %d settings, err %v", settingsPath, len(list), err)
+	}
+	deep := func(n int) string { return strings.Repeat(`{"op":`, n) + `1` + strings.Repeat(`}`, n) }
+	all := []settingsVector{{deep(1000), false}, {strings.Repeat("[", 60_000), false}}
+	for _, v := range list {
+		bytes, err := hex.DecodeString(v.Hex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, settingsVector{v.Text + string(bytes), v.Valid})
+	}
+	return all
 }
 
 // module is a probe under a small host of this package's own, which checks nothing:

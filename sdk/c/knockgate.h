@@ -125,13 +125,13 @@ KNOCK_GET_TRUTH(room_encrypted, KNOCK_ROOM_ENCRYPTED)
 KNOCK_GET_NUMBER(room_members, KNOCK_ROOM_MEMBERS)         /* joined */
 KNOCK_GET_TEXT(user_membership, KNOCK_USER_MEMBERSHIP)     /* the knocker's, before this knock */
 KNOCK_GET_NUMBER(room_age_ms, KNOCK_ROOM_AGE_MS)           /* how old the host's view of the room is */
-KNOCK_GET_TEXT(room_acl, KNOCK_ROOM_ACL)                   /* the content of m.room.server_acl, for knock_acl_allows */
+KNOCK_GET_TEXT(room_acl, KNOCK_ROOM_ACL)                   /* m.room.server_acl, for knock_acl_allows; empty: there is none; absent: not told */
 KNOCK_GET_NUMBER(room_pending, KNOCK_ROOM_PENDING)         /* users who are knocking */
 KNOCK_GET_NUMBER(room_pending_server, KNOCK_ROOM_PENDING_SERVER) /* of them, of the knocker's server */
 KNOCK_GET_NUMBER(room_members_server, KNOCK_ROOM_MEMBERS_SERVER) /* joined members of the knocker's server */
 KNOCK_GET_NUMBER(room_banned, KNOCK_ROOM_BANNED)           /* banned users */
 KNOCK_GET_NUMBER(room_banned_server, KNOCK_ROOM_BANNED_SERVER)   /* of them, of the knocker's server */
-KNOCK_GET_NUMBER(user_membership_since_ms, KNOCK_USER_MEMBERSHIP_SINCE_MS) /* when its event was made, as that claims */
+KNOCK_GET_NUMBER(user_membership_since_ms, KNOCK_USER_MEMBERSHIP_SINCE_MS) /* as the server of who made it claims */
 KNOCK_GET_TEXT(user_membership_by, KNOCK_USER_MEMBERSHIP_BY)     /* who made it what it is */
 
 knock_text knock_strip_port(knock_text server_name); /* "[::1]" for "[::1]:8448" */

@@ -164,7 +164,8 @@ export class Knock {
   get userMembership(): string | null { return this.text(Field.USER_MEMBERSHIP); }
   /** How old the host's view of the room is, in milliseconds. */
   get roomAgeMs(): i64 { return this.number(Field.ROOM_AGE_MS); }
-  /** The content of the room's m.room.server_acl event, for aclAllows. */
+  /** The content of the room's m.room.server_acl event, for aclAllows. Empty: the room has none,
+   * which lets in everybody. null says nothing of the room. */
   get roomACL(): string | null { return this.text(Field.ROOM_ACL); }
   /** How many users are knocking on the room. */
   get roomPending(): i64 { return this.number(Field.ROOM_PENDING); }
@@ -177,7 +178,7 @@ export class Knock {
   /** How many of them are of the knocker's server. */
   get roomBannedServer(): i64 { return this.number(Field.ROOM_BANNED_SERVER); }
   /** When the knocker's membership became what it is, in milliseconds since the Unix epoch, as
-   * its event claims. */
+   * the server of who made it claims. */
   get userMembershipSinceMs(): i64 { return this.number(Field.USER_MEMBERSHIP_SINCE_MS); }
   /** Who made the knocker's membership what it is. */
   get userMembershipBy(): string | null { return this.text(Field.USER_MEMBERSHIP_BY); }

@@ -91,7 +91,7 @@ func ExampleDeny() {
 	v := policy.Deny("Please write to us first.")
 	v.Code, v.Note = "not_listed", "no rule for this server"
 	fmt.Printf("%+v\n", v)
-	// Output: {Kind:deny Message:Please write to us first. Note:no rule for this server Code:not_listed}
+	// Output: {Kind:deny Message:Please write to us first. Note:no rule for this server Code:not_listed Detail:}
 }
 
 func ExampleIncompatible() {
@@ -112,4 +112,10 @@ func ExampleLog() {
 func ExampleNowMS() {
 	fmt.Println(policy.NowMS() > 1_600_000_000_000)
 	// Output: true
+}
+
+func ExampleVerdict_DetailText() {
+	v := policy.Deny("Please write to us first.").DetailText("rule", `"strict"`).DetailNumber("tries", 3).DetailTruth("known", false)
+	fmt.Println(v.Detail)
+	// Output: {"rule":"\"strict\"","tries":3,"known":false}
 }

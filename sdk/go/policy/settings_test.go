@@ -1,8 +1,10 @@
 package policy_test
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -215,4 +217,32 @@ func FuzzSettings(f *testing.F) {
 			t.Errorf("%q: got %+v, want %+v", settings, got, want)
 		}
 	})
+}
+
+// TestSettingsVectors: the settings of sdk/abi/testdata that are JSON are read, and
+// the others are not.
+func TestSettingsVectors(t *testing.T) {
+	const path = "../../abi/testdata/settings.json"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct {
+		Text, Hex string
+		Valid     bool
+	}
+	if err := json.Unmarshal(text, &list); err != nil || len(list) < 50 {
+		t.Fatalf("%s: %d settings, err %v", path, len(list), err)
+	}
+	for _, v := range list {
+		raw, err := hex.DecodeString(v.Hex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults := faults(t, func(*policy.Settings) {}, v.Text+string(raw))
+		refused := len(faults) == 1 && strings.HasPrefix(faults[0].Message, "the settings are not JSON: ")
+		if refused == v.Valid {
+			t.Errorf("settings %q %s: %v, want valid %v", v.Text, v.Hex, faults, v.Valid)
+		}
+	}
 }

@@ -47,7 +47,10 @@ pub struct Instance<P> {
 impl<P> Instance<P> {
     #[allow(clippy::new_without_default)] // Default is not const
     pub const fn new() -> Self {
-        Instance { policy: None, refused: false }
+        Instance {
+            policy: None,
+            refused: false,
+        }
     }
 }
 

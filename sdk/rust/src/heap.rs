@@ -52,7 +52,9 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let list = addr_of_mut!(FREE).cast::<*mut u8>().add(class(layout) as usize);
+        let list = addr_of_mut!(FREE)
+            .cast::<*mut u8>()
+            .add(class(layout) as usize);
         *(block as *mut *mut u8) = *list;
         *list = block;
     }

@@ -7,10 +7,26 @@ mod raw {
         pub fn log(level: u32, text: *const u8, len: usize);
         pub fn now_ms() -> i64;
         pub fn random(out: *mut u8, len: usize);
-        pub fn glob_match(pattern: *const u8, pattern_len: usize, text: *const u8, text_len: usize) -> i32;
-        pub fn acl_allows(acl: *const u8, acl_len: usize, server: *const u8, server_len: usize) -> i32;
+        pub fn glob_match(
+            pattern: *const u8,
+            pattern_len: usize,
+            text: *const u8,
+            text_len: usize,
+        ) -> i32;
+        pub fn acl_allows(
+            acl: *const u8,
+            acl_len: usize,
+            server: *const u8,
+            server_len: usize,
+        ) -> i32;
         pub fn kv_get(key: *const u8, key_len: usize, out: *mut u8, cap: usize) -> i32;
-        pub fn kv_put(key: *const u8, key_len: usize, value: *const u8, value_len: usize, ttl_ms: i64) -> i32;
+        pub fn kv_put(
+            key: *const u8,
+            key_len: usize,
+            value: *const u8,
+            value_len: usize,
+            ttl_ms: i64,
+        ) -> i32;
         pub fn kv_incr(key: *const u8, key_len: usize, delta: i64, ttl_ms: i64) -> i64;
         pub fn list_has(list: *const u8, list_len: usize, key: *const u8, key_len: usize) -> i32;
     }

@@ -99,7 +99,11 @@ impl Parser<'_> {
             Some(b'"') => Ok(Value::Text(self.text()?)),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(_) => {
-                for (word, value) in [("true", Value::Truth(true)), ("false", Value::Truth(false)), ("null", Value::Null)] {
+                for (word, value) in [
+                    ("true", Value::Truth(true)),
+                    ("false", Value::Truth(false)),
+                    ("null", Value::Null),
+                ] {
                     if self.src[self.at..].starts_with(word.as_bytes()) {
                         self.at += word.len();
                         return Ok(value);
@@ -126,7 +130,11 @@ impl Parser<'_> {
                 return self.fail("a colon is missing");
             }
             let value = self.value(depth + 1)?;
-            members.push(Member { key, value, asked: Cell::new(false) });
+            members.push(Member {
+                key,
+                value,
+                asked: Cell::new(false),
+            });
             if self.eat(b',') {
                 continue;
             }

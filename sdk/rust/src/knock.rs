@@ -38,7 +38,10 @@ impl<'a> Knock<'a> {
     pub fn new(frame: &'a [u8]) -> Option<Self> {
         let fields = number(frame, 12)?;
         let table = u64::from(fields) * ENTRY as u64 + HEADER as u64;
-        if number(frame, 0)? != MAGIC || number(frame, 4)? as usize != frame.len() || table > frame.len() as u64 {
+        if number(frame, 0)? != MAGIC
+            || number(frame, 4)? as usize != frame.len()
+            || table > frame.len() as u64
+        {
             return None;
         }
         Some(Knock { frame, fields })
@@ -70,7 +73,9 @@ impl<'a> Knock<'a> {
         if b.len() != 8 {
             return None;
         }
-        Some(i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+        Some(i64::from_le_bytes([
+            b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7],
+        ]))
     }
 
     /// A field that is a truth value.
@@ -99,7 +104,10 @@ impl<'a> Knock<'a> {
     /// The room versions that the knocker's server says it supports. Only make_knock
     /// has them.
     pub fn versions(&self) -> impl Iterator<Item = &'a str> {
-        self.supported_versions().unwrap_or("").split('\n').filter(|v| !v.is_empty())
+        self.supported_versions()
+            .unwrap_or("")
+            .split('\n')
+            .filter(|v| !v.is_empty())
     }
 
     /// Whether the knocker's server says that it supports a room version; never on
@@ -178,7 +186,8 @@ fields! {
     /// How old the host's view of the room is, in milliseconds.
     room_age_ms ROOM_AGE_MS = 23: number -> i64;
     /// The content of the room's m.room.server_acl event, for
-    /// [`acl_allows`](crate::acl_allows).
+    /// [`acl_allows`](crate::acl_allows). Empty: the room has none, which lets in
+    /// everybody. None says nothing of the room.
     room_acl ROOM_ACL = 24: text -> &'a str;
     /// How many users are knocking on the room.
     room_pending ROOM_PENDING = 25: number -> i64;
@@ -191,7 +200,7 @@ fields! {
     /// How many of them are of the knocker's server.
     room_banned_server ROOM_BANNED_SERVER = 29: number -> i64;
     /// When the knocker's membership became what it is, in milliseconds since the
-    /// Unix epoch, as its event claims.
+    /// Unix epoch, as the server of who made it claims.
     user_membership_since_ms USER_MEMBERSHIP_SINCE_MS = 30: number -> i64;
     /// Who made the knocker's membership what it is.
     user_membership_by USER_MEMBERSHIP_BY = 31: text -> &'a str;

@@ -45,7 +45,8 @@ mod settings;
 mod verdict;
 
 pub use host::{
-    acl_allows, glob_match, kv_get, kv_incr, kv_put, list_has, log, now_ms, random, Level, ListAnswer,
+    acl_allows, glob_match, kv_get, kv_incr, kv_put, list_has, log, now_ms, random, Level,
+    ListAnswer,
 };
 pub use knock::{strip_port, Field, Knock, Phase};
 pub use settings::{Item, Settings};

@@ -47,22 +47,38 @@ pub(crate) fn read(text: &[u8], configure: impl FnOnce(&Settings)) -> Vec<Fault>
     let faults = RefCell::new(Vec::new());
     match json::parse(text) {
         Err(fault) => {
-            let message = format!("the settings are not JSON: {} at byte {}", fault.text, digits(fault.at as i64));
+            let message = format!(
+                "the settings are not JSON: {} at byte {}",
+                fault.text,
+                digits(fault.at as i64)
+            );
             note(&faults, "", &message);
         }
         Ok(Value::Object(members)) => configure(&Settings::of(String::new(), &members, &faults)),
-        Ok(value) => note(&faults, "", &["the settings must be an object, not ", value.kind()].concat()),
+        Ok(value) => note(
+            &faults,
+            "",
+            &["the settings must be an object, not ", value.kind()].concat(),
+        ),
     }
     faults.into_inner()
 }
 
 fn note(faults: &Faults, path: &str, message: &str) {
-    faults.borrow_mut().push(Fault { path: path.into(), message: message.into() });
+    faults.borrow_mut().push(Fault {
+        path: path.into(),
+        message: message.into(),
+    });
 }
 
 impl<'a> Settings<'a> {
     fn of(path: String, members: &'a [Member], faults: &'a Faults) -> Self {
-        Settings { path, members, asked: RefCell::new(Vec::new()), faults }
+        Settings {
+            path,
+            members,
+            asked: RefCell::new(Vec::new()),
+            faults,
+        }
     }
 
     /// Where the object stands in the settings, such as "rules[2]"; "" is the
@@ -78,7 +94,11 @@ impl<'a> Settings<'a> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        let dot = if self.path.is_empty() || key.is_empty() { "" } else { "." };
+        let dot = if self.path.is_empty() || key.is_empty() {
+            ""
+        } else {
+            "."
+        };
         [&self.path, dot, key].concat()
     }
 
@@ -116,7 +136,15 @@ impl<'a> Settings<'a> {
         match self.get(key) {
             Some(Value::Number(n)) if (least..=most).contains(n) => return *n,
             Some(Value::Number(n)) => {
-                let message = ["must be from ", &digits(least), " to ", &digits(most), ", not ", &digits(*n)].concat();
+                let message = [
+                    "must be from ",
+                    &digits(least),
+                    " to ",
+                    &digits(most),
+                    ", not ",
+                    &digits(*n),
+                ]
+                .concat();
                 self.fail(key, &message);
             }
             Some(other) => self.wrong(key, "a whole number", other),
@@ -143,7 +171,10 @@ impl<'a> Settings<'a> {
                 let mut quoted = Vec::new();
                 write_text(&mut quoted, text, 256);
                 let quoted = String::from_utf8(quoted).unwrap_or_default();
-                self.fail(key, &["must be one of ", &choices.join(", "), ", not ", &quoted].concat());
+                self.fail(
+                    key,
+                    &["must be one of ", &choices.join(", "), ", not ", &quoted].concat(),
+                );
             }
             Some(other) => self.wrong(key, "a text", other),
             None => {}
@@ -156,13 +187,25 @@ impl<'a> Settings<'a> {
         let path = self.path_of(key);
         let mut items = Vec::new();
         match self.get(key) {
-            Some(Value::Text(text)) => items.push(Item { text: text.clone(), path, faults: self.faults }),
+            Some(Value::Text(text)) => items.push(Item {
+                text: text.clone(),
+                path,
+                faults: self.faults,
+            }),
             Some(Value::List(values)) => {
                 for (i, value) in values.iter().enumerate() {
                     let path = [&path, "[", &digits(i as i64), "]"].concat();
                     match value {
-                        Value::Text(text) => items.push(Item { text: text.clone(), path, faults: self.faults }),
-                        other => note(self.faults, &path, &["must be a text, not ", other.kind()].concat()),
+                        Value::Text(text) => items.push(Item {
+                            text: text.clone(),
+                            path,
+                            faults: self.faults,
+                        }),
+                        other => note(
+                            self.faults,
+                            &path,
+                            &["must be a text, not ", other.kind()].concat(),
+                        ),
                     }
                 }
             }
@@ -193,8 +236,14 @@ impl<'a> Settings<'a> {
                 for (i, value) in values.iter().enumerate() {
                     let path = [&self.path_of(key), "[", &digits(i as i64), "]"].concat();
                     match value {
-                        Value::Object(members) => objects.push(Settings::of(path, members, self.faults)),
-                        other => note(self.faults, &path, &["must be an object, not ", other.kind()].concat()),
+                        Value::Object(members) => {
+                            objects.push(Settings::of(path, members, self.faults))
+                        }
+                        other => note(
+                            self.faults,
+                            &path,
+                            &["must be an object, not ", other.kind()].concat(),
+                        ),
                     }
                 }
             }
@@ -249,7 +298,13 @@ pub(crate) fn write_errors(out: &mut Vec<u8>, faults: &[Fault]) {
 }
 
 pub(crate) fn one_error(out: &mut Vec<u8>, message: &str) {
-    write_errors(out, &[Fault { path: String::new(), message: message.into() }]);
+    write_errors(
+        out,
+        &[Fault {
+            path: String::new(),
+            message: message.into(),
+        }],
+    );
 }
 
 fn write_error(out: &mut Vec<u8>, path: &str, message: &str) {

@@ -32,7 +32,13 @@ const MAX_DETAIL: usize = 4096;
 impl Verdict {
     const fn of(kind: Kind) -> Self {
         const NONE: Cow<'static, str> = Cow::Borrowed("");
-        Verdict { kind, message: NONE, note: NONE, code: NONE, detail: Vec::new() }
+        Verdict {
+            kind,
+            message: NONE,
+            note: NONE,
+            code: NONE,
+            detail: Vec::new(),
+        }
     }
 
     /// Lets the knock through; no later policy is asked.
@@ -48,19 +54,28 @@ impl Verdict {
     /// Refuses the knock and tells the knocker the message, which is all that leaves
     /// the server and is cut to 512 bytes. "" leaves the sentence to the host.
     pub fn deny(message: impl Into<Cow<'static, str>>) -> Self {
-        Verdict { message: message.into(), ..Verdict::of(Kind::Deny) }
+        Verdict {
+            message: message.into(),
+            ..Verdict::of(Kind::Deny)
+        }
     }
 
     /// Refuses the knock as coming from a server that does not support the room's
     /// version.
     pub fn incompatible(message: impl Into<Cow<'static, str>>) -> Self {
-        Verdict { message: message.into(), ..Verdict::of(Kind::Incompatible) }
+        Verdict {
+            message: message.into(),
+            ..Verdict::of(Kind::Incompatible)
+        }
     }
 
     /// Says that the policy could not decide, and why, for the record. The host
     /// answers by the policy's on_error.
     pub fn error(text: impl Into<Cow<'static, str>>) -> Self {
-        Verdict { note: text.into(), ..Verdict::of(Kind::Error) }
+        Verdict {
+            note: text.into(),
+            ..Verdict::of(Kind::Error)
+        }
     }
 
     /// Adds what the admin should know, for the record only: at most 1,024 bytes. With
@@ -91,7 +106,9 @@ impl Verdict {
 
     /// Adds a truth value to the detail, see [`Verdict::detail_text`].
     pub fn detail_truth(self, key: &str, value: bool) -> Self {
-        self.detail(key, |out| out.extend_from_slice(if value { b"true" } else { b"false" }))
+        self.detail(key, |out| {
+            out.extend_from_slice(if value { b"true" } else { b"false" })
+        })
     }
 
     fn detail(mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) -> Self {
@@ -108,7 +125,11 @@ impl Verdict {
 
     /// The number of a verdict that needs no JSON object.
     pub(crate) fn inline(&self) -> Option<u64> {
-        if self.message.is_empty() && self.note.is_empty() && self.code.is_empty() && self.detail.is_empty() {
+        if self.message.is_empty()
+            && self.note.is_empty()
+            && self.code.is_empty()
+            && self.detail.is_empty()
+        {
             return Some(self.kind as u64);
         }
         None
@@ -162,7 +183,14 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str, most: usize) {
     for &b in cut(text, most).as_bytes() {
         match b {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
-            0..=0x1f => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[b as usize >> 4], HEX[b as usize & 15]]),
+            0..=0x1f => out.extend_from_slice(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                HEX[b as usize >> 4],
+                HEX[b as usize & 15],
+            ]),
             _ => out.push(b),
         }
     }

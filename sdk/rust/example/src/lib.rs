@@ -9,7 +9,9 @@ struct Reason {
 
 impl Policy for Reason {
     fn configure(s: &Settings) -> Self {
-        Reason { min: s.number("min", 10, 0, 500) }
+        Reason {
+            min: s.number("min", 10, 0, 500),
+        }
     }
 
     fn decide(&self, k: &Knock) -> Verdict {
@@ -17,8 +19,11 @@ impl Policy for Reason {
         if k.phase() != Phase::SendKnock || written >= self.min {
             return Verdict::pass();
         }
-        Verdict::deny(format!("Please say in {} characters why you would like to join.", self.min))
-            .code("reason_too_short")
+        Verdict::deny(format!(
+            "Please say in {} characters why you would like to join.",
+            self.min
+        ))
+        .code("reason_too_short")
     }
 }
 

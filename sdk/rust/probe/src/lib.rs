@@ -56,7 +56,11 @@ impl Policy for Probe {
         let mut detail = Vec::new();
         for d in s.objects("detail") {
             let key = d.text("key", "");
-            let (text, number, truth) = (d.text("text", ""), d.number("number", 0, -FAR, FAR), d.truth("truth", false));
+            let (text, number, truth) = (
+                d.text("text", ""),
+                d.number("number", 0, -FAR, FAR),
+                d.truth("truth", false),
+            );
             let value = if d.has("number") {
                 Value::Number(number)
             } else if d.has("truth") {
