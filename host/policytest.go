@@ -49,7 +49,7 @@ Exit codes: 0 all hold, 1 at least one does not, 2 the module or a file cannot b
 	}
 	flags := cmd.Flags()
 	update := flags.Bool("update", false, "write what came out into the fixtures as what is wanted")
-	asJSON := flags.Bool("json", false, "print one JSON object")
+	asJSON := flags.Bool("json", false, "print one JSON object for each engine")
 	engine := flags.String("engine", "compiler", "`which`: compiler, as the server does, interpreter, or both")
 	isolation := flags.String("isolation", "reset", "what the policy can remember between knocks: reset, reuse or fresh")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
