@@ -25,9 +25,10 @@ import (
 func newPolicy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "See which policies are in force, go back to the ones before, look at modules",
+		Short: "Make and test policies, see which are in force, go back to the ones before",
 	}
-	cmd.AddCommand(newPolicyStatus(), newPolicyRollback(), newPolicyInspect(), newPolicyAnnotate())
+	cmd.AddCommand(newPolicyStatus(), newPolicyRollback(), newPolicyInspect(), newPolicyAnnotate(),
+		newPolicyNew(), newPolicyBuild(), newPolicyTest(), newPolicyBench(), newPolicyDev())
 	return cmd
 }
 

@@ -17,8 +17,8 @@ import (
 
 func newReplay() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "replay REQUEST_ID",
-		Short: "Judge a stored decision again",
+		Use:   "replay [REQUEST_ID]",
+		Short: "Judge a stored decision again, or all of some time",
 		Long: `Judges a stored decision again with the policies of the configuration, and says
 whether the outcome is the same. The policies are told what they were told then,
 and what they ask of the host (lists, what they remember, random numbers, the
@@ -28,12 +28,24 @@ It needs a decision that was stored with keep_facts of [decisions]. With the
 policies as they were, the outcome is the same; with changed ones, this is what
 they would have decided.
 
+Without REQUEST_ID it judges all decisions since a time, or those of a file, and
+says how many come out otherwise, and which. --policy puts a module in the place of
+the configured policy of its file name, or of the policy of that name; if there is
+none, it is asked before all others, without settings.
+
 Exit codes: 0 the same, 2 another outcome, 1 anything else.`,
-		Example: "  knockgate replay 7KQ3ZL5YPA",
-		Args:    cobra.ExactArgs(1),
+		Example: "  knockgate replay 7KQ3ZL5YPA\n  knockgate replay --since 7d --policy ./my_rule.wasm\n  knockgate replay --against decisions.jsonl --policy ./my_rule.wasm --json",
+		Args:    cobra.MaximumNArgs(1),
 	}
 	path := configFlag(cmd)
+	many := replayFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return replayMany(cmd, *path, many)
+		}
+		if name := many.given(cmd); name != "" {
+			return fmt.Errorf("--%s stands beside a REQUEST_ID; it is for replays of many decisions", name)
+		}
 		return withStore(cmd, *path, func(cfg *config.Config, st *store.Store) error {
 			d, err := findDecision(cmd, st, args[0])
 			if err != nil {

@@ -51,6 +51,8 @@ type PolicyStatus struct {
 	// Busy are the instances that judge or are being made, Idle those that wait
 	// for a knock; MaxInstances is the most that there can be.
 	Busy, Idle, MaxInstances int
+	// Memory is the linear memory of the largest of its idle instances, in bytes.
+	Memory int64
 }
 
 // Policies returns the chain's policies in order.
@@ -64,6 +66,7 @@ func (c *Chain) Policies() []PolicyStatus {
 		list[i].NextTry, list[i].Resting = p.breaker.state()
 		list[i].Busy, list[i].Idle = p.pool.count()
 		list[i].MaxInstances = p.limits.Instances
+		list[i].Memory = p.pool.memory()
 	}
 	return list
 }
@@ -194,6 +197,8 @@ func (c *Chain) step(ctx context.Context, p *policy, frame []byte, f *abi.Facts,
 	step.Trace = d.trace.buf[from:len(d.trace.buf):len(d.trace.buf)]
 	if fault.Class != FaultNone {
 		step.Verdict = abi.Error
+	} else {
+		step.Note, step.Code = a.note, a.code
 	}
 	d.Steps = append(d.Steps, step)
 	d.Fuel += fuel

@@ -165,7 +165,7 @@ func TestAnswerReachesTheDecision(t *testing.T) {
 	want := Decision{
 		Verdict: abi.Deny, Policy: "deny_message", PolicyRevision: c.policies[0].revision, Revision: c.Revision(),
 		Message: "not today", Note: "for us", Code: "closed", Detail: []byte(`{"a":[1,2]}`),
-		Steps: []Step{{Policy: "deny_message", Revision: c.policies[0].revision, Verdict: abi.Deny}},
+		Steps: []Step{{Policy: "deny_message", Revision: c.policies[0].revision, Verdict: abi.Deny, Note: "for us", Code: "closed"}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Decision{}), cmpopts.IgnoreFields(Step{}, "Micros", "Fuel"), cmpopts.IgnoreFields(Decision{}, "Fuel")); diff != "" {
 		t.Errorf("decision (-want +got):\n%s", diff)

@@ -78,7 +78,10 @@ type Step struct {
 	// Verdict is the policy's answer. After a fault it is Error: on_error is
 	// the chain's answer, not the policy's.
 	Verdict abi.Verdict
-	Fault   Fault
+	// Note and Code are what the policy said with its verdict for the record, also
+	// where that was pass.
+	Note, Code string
+	Fault      Fault
 	// Fuel is what the policy used, in ticks. It is the same for the same facts
 	// and the same state of the guest, on every machine.
 	Fuel int64

@@ -103,6 +103,6 @@ func ExampleEngine_Load() {
 	// Output:
 	// policy mine: scan: testdata/allow.wat: not a WebAssembly module (it starts with ";; Allows every ")
 	// policy mine: imports: testdata/unknown_import.wasm: imports "env.abort", which is not granted; there are the modules knock_v1, wasi_snapshot_preview1
-	// policy mine: exports: testdata/abi_2.wasm: built for another ABI: exports "knock_v2_decide"; this host knows knock_v1_decide
+	// policy mine: exports: testdata/abi_2.wasm: built for another ABI: exports "knock_v2_decide"; this host knows knock_v1_decide: build it with the SDK of this version
 	// policy mine: configure: testdata/refuses_settings.wasm: the policy refuses its settings: rules[0].min: must be a number; no rule is left
 }

@@ -136,14 +136,22 @@ func missingExport(name string, want wasmbin.FuncType, m *wasmbin.Module) error 
 	for _, other := range m.Exports {
 		version, ok := strings.CutSuffix(other.Name, "_decide")
 		if ok && strings.HasPrefix(version, "knock_v") && other.Name != abi.ExportDecide {
-			return fmt.Errorf("built for another ABI: exports %.64q; this host knows %s", other.Name, abi.ExportDecide)
+			return fmt.Errorf("built for another ABI: exports %.64q; this host knows %s: build it with the SDK of this version", other.Name, abi.ExportDecide)
 		}
-	}
-	if _, ok := m.Export("_start"); ok {
-		return fmt.Errorf("exports _start but no %s: it was built as a program; build a reactor (Go: -buildmode=c-shared)", name)
 	}
 	if name == abi.ExportDecide {
 		return fmt.Errorf("exports no function %s of type %s, and no %s: a policy is built for the knock ABI, or from Rego with opa build -t wasm", name, want, opaEval)
 	}
-	return fmt.Errorf("exports no function %s of type %s", name, want)
+	return fmt.Errorf("exports no function %s of type %s: the SDK of a language makes it; without one, export it as sdk/README.md says", name, want)
+}
+
+// checkReactor refuses a program. Its runtime begins with _start, which nobody calls, and
+// then its other exports may trap.
+func checkReactor(m *wasmbin.Module) error {
+	_, program := m.Export("_start")
+	_, reactor := m.Export(abi.ExportInitialize)
+	if program && !reactor {
+		return fmt.Errorf("exports _start but no %s: it was built as a program; build a reactor (Go: -buildmode=c-shared, Rust: crate-type cdylib, C: -Wl,--no-entry), or let \"knockgate policy build\" do it", abi.ExportInitialize)
+	}
+	return nil
 }

@@ -43,6 +43,7 @@ var knockKind = &kind{
 		{abi.ExportConfigure, false, function(1, wasmbin.I64)},
 		{abi.ExportInitialize, false, function(0)},
 	},
+	check:     checkReactor,
 	decide:    abi.ExportDecide,
 	settings:  abi.ExportConfigure,
 	ready:     (*instance).askBuffer,

@@ -57,6 +57,9 @@ type Limits struct {
 	FaultWindow time.Duration
 }
 
+// DefaultLimits returns what a policy may use that sets nothing.
+func DefaultLimits() Limits { return Limits{}.withDefaults(Limits{}) }
+
 // withDefaults returns l with every zero field set, first from d, then from
 // the package's defaults.
 func (l Limits) withDefaults(d Limits) Limits {

@@ -120,6 +120,16 @@ func (p *pool) put(in *instance) {
 	<-p.slots
 }
 
+// memory returns the bytes of linear memory of the largest idle instance.
+func (p *pool) memory() (most int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, in := range p.idle {
+		most = max(most, int64(in.mem.Size()))
+	}
+	return most
+}
+
 func (p *pool) push(in *instance) {
 	p.mu.Lock()
 	if !p.closed {

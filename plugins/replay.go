@@ -109,17 +109,21 @@ func (c *Chain) Replay(ctx context.Context, was *Recorded, d *Decision) []Differ
 	for ; at < len(was.Steps); at++ {
 		list = append(list, Difference{was.Steps[at].Policy, "was asked, is not asked"})
 	}
+	if was.Verdict != d.Verdict || was.Fault.Class != d.Fault.Class {
+		differ("", "verdict", outcome(was.Verdict, was.Fault), outcome(d.Verdict, d.Fault))
+	}
 	for _, f := range [...]struct{ name, was, is string }{
-		{"verdict", outcome(was.Verdict, was.Fault), outcome(d.Verdict, d.Fault)},
-		{"deciding policy", quoted(was.Policy), quoted(d.Policy)},
-		{"message", quoted(was.Message), quoted(d.Message)},
-		{"note", quoted(was.Note), quoted(d.Note)},
-		{"code", quoted(was.Code), quoted(d.Code)},
-		{"detail", string(was.Detail), string(d.Detail)},
+		{"deciding policy", was.Policy, d.Policy},
+		{"message", was.Message, d.Message},
+		{"note", was.Note, d.Note},
+		{"code", was.Code, d.Code},
 	} {
 		if f.was != f.is {
-			differ("", f.name, f.was, f.is)
+			differ("", f.name, quoted(f.was), quoted(f.is))
 		}
+	}
+	if !bytes.Equal(was.Detail, d.Detail) {
+		differ("", "detail", string(was.Detail), string(d.Detail))
 	}
 	return list
 }
@@ -137,6 +141,23 @@ func quoted(s string) string { return fmt.Sprintf("%q", s) }
 // which is nil on make_knock. It fails unless the facts it returns have that
 // same JSON, byte for byte, and so the same request frame.
 func ParseFacts(facts, event []byte) (*abi.Facts, error) {
+	f, err := DecodeFacts(facts, event)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(abi.AppendJSON(nil, f), facts) {
+		return nil, ErrOtherFacts
+	}
+	return f, nil
+}
+
+// ErrOtherFacts says that facts were written by a version that wrote them otherwise.
+var ErrOtherFacts = errors.New("facts: not as this version writes them")
+
+// DecodeFacts reads facts from any JSON with the keys of abi.AppendJSON, and takes
+// the event as it is. What has no key is absent, and what is no key of facts is
+// passed over: it is for facts that a person wrote.
+func DecodeFacts(facts, event []byte) (*abi.Facts, error) {
 	var in struct {
 		Phase             string   `json:"phase"`
 		RequestID         string   `json:"request_id"`
@@ -216,9 +237,6 @@ func ParseFacts(facts, event []byte) (*abi.Facts, error) {
 		f.Phase = abi.SendKnock
 	default:
 		return nil, fmt.Errorf("facts: the phase %q", in.Phase)
-	}
-	if !bytes.Equal(abi.AppendJSON(nil, f), facts) {
-		return nil, errors.New("facts: not as this version writes them")
 	}
 	return f, nil
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -108,6 +109,22 @@ func (one *list) open(ctx context.Context, client *http.Client, offline bool) (*
 		return nil, errors.Join(fetchErr, err)
 	}
 	return s, fetchErr
+}
+
+// Of returns lists with these entries, by name, in the form that the lines of a file
+// have. It fails, naming the list, if an entry is no entry.
+func Of(entries map[string][]string) (*Lists, error) {
+	l := &Lists{log: slog.New(slog.DiscardHandler), lists: map[string]*list{}}
+	for name, lines := range entries {
+		s, err := parse([]byte(strings.Join(lines, "\n")))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		one := &list{}
+		one.set.Store(s)
+		l.lists[name] = one
+	}
+	return l, nil
 }
 
 // Has reports whether a list holds key, and whether there is such a list. It

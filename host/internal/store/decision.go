@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"time"
 )
@@ -123,21 +124,29 @@ func (s *Store) Decisions(ctx context.Context, f DecisionFilter) ([]Decision, er
 	defer rows.Close()
 	var list []Decision
 	for rows.Next() {
-		var d Decision
-		var at, auth, protocol, policies, act, total int64
-		if err := rows.Scan(&d.ID, &d.RequestID, &at, &d.Phase, &d.Room, &d.User, &d.Origin, &d.Event,
-			&d.Verdict, &d.Mode, &d.Policy, &d.Revision, &d.Fault, &d.Message, &d.Note, &d.Code, &d.Status, &d.Errcode,
-			&auth, &protocol, &policies, &act, &total, &d.Detail); err != nil {
+		d, err := scanDecision(rows)
+		if err != nil {
 			return nil, s.wrap("reading the decisions", err)
 		}
-		d.At = time.UnixMicro(at).UTC()
-		d.Auth, d.Protocol, d.Policies, d.Act, d.Total = us(auth), us(protocol), us(policies), us(act), us(total)
 		list = append(list, d)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, s.wrap("reading the decisions", err)
 	}
 	return list, nil
+}
+
+// scanDecision reads a row of id and decisionColumns.
+func scanDecision(rows *sql.Rows) (d Decision, err error) {
+	var at, auth, protocol, policies, act, total int64
+	if err := rows.Scan(&d.ID, &d.RequestID, &at, &d.Phase, &d.Room, &d.User, &d.Origin, &d.Event,
+		&d.Verdict, &d.Mode, &d.Policy, &d.Revision, &d.Fault, &d.Message, &d.Note, &d.Code, &d.Status, &d.Errcode,
+		&auth, &protocol, &policies, &act, &total, &d.Detail); err != nil {
+		return d, err
+	}
+	d.At = time.UnixMicro(at).UTC()
+	d.Auth, d.Protocol, d.Policies, d.Act, d.Total = us(auth), us(protocol), us(policies), us(act), us(total)
+	return d, nil
 }
 
 func us(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
