@@ -47,6 +47,9 @@ func TestExamples(t *testing.T) {
 	}
 	for language, source := range sources {
 		t.Run(language, func(t *testing.T) {
+			if testing.Short() && language == "go" {
+				t.Skip("its module takes seconds to make, and as long to compile")
+			}
 			engine, err := plugins.NewEngine(plugins.EngineOptions{})
 			if err != nil {
 				t.Fatal(err)

@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -161,8 +164,15 @@ func build(phase uint32, n int, values map[int][]byte) []byte {
 	return b
 }
 
-// vectorsPath is where the shared frames are, from this folder.
-const vectorsPath = "../../sdk/abi/testdata/frames.json"
+// shared reads a file of sdk/abi/testdata into a list, wherever the tests run that
+// call Run.
+func shared(t *testing.T, name string, list any) {
+	_, here, _, _ := runtime.Caller(0)
+	path := filepath.Join(filepath.Dir(here), "..", "..", "sdk", "abi", "testdata", name)
+	if err := json.Unmarshal(read(t, path), list); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
 
 // maxNote is what every SDK cuts a note to.
 const maxNote = 1024
@@ -176,9 +186,8 @@ func vectors(t *testing.T) []frame {
 		Truths  map[string]bool
 		Frame   string
 	}
-	text := read(t, vectorsPath)
-	if err := json.Unmarshal(text, &list); err != nil || len(list) < 10 {
-		t.Fatalf("%s: %d frames, err %v", vectorsPath, len(list), err)
+	if shared(t, "frames.json", &list); len(list) < 10 {
+		t.Fatalf("%d shared frames; this test would say little", len(list))
 	}
 	var all []frame
 	for _, v := range list {
@@ -202,6 +211,11 @@ func vectors(t *testing.T) []frame {
 		}
 		for name, value := range v.Truths {
 			f.want[name] = strconv.FormatBool(value)
+		}
+		for name := range f.want {
+			if !slices.ContainsFunc(fields, func(known string) bool { return strings.HasPrefix(known, name+":") }) {
+				t.Errorf("%s: the field %s is in no SDK; fields in frames.go, and each SDK and probe, lack it", v.Name, name)
+			}
 		}
 		all = append(all, f)
 	}
@@ -236,9 +250,6 @@ func runMalformed(t *testing.T, wasm []byte, interpreter bool) {
 	}
 }
 
-// settingsPath is where the shared settings are, from this folder.
-const settingsPath = "../../sdk/abi/testdata/settings.json"
-
 type settingsVector struct {
 	text  string
 	valid bool
@@ -250,8 +261,8 @@ func settingsVectors(t *testing.T) []settingsVector {
 		Text, Hex string
 		Valid     bool
 	}
-	if err := json.Unmarshal(read(t, settingsPath), &list); err != nil || len(list) < 50 {
-		t.Fatalf("%s: %d settings, err %v", settingsPath, len(list), err)
+	if shared(t, "settings.json", &list); len(list) < 50 {
+		t.Fatalf("%d shared settings; this test would say little", len(list))
 	}
 	deep := func(n int) string { return strings.Repeat(`{"op":`, n) + `1` + strings.Repeat(`}`, n) }
 	all := []settingsVector{{deep(1000), false}, {strings.Repeat("[", 60_000), false}}

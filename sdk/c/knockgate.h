@@ -54,85 +54,86 @@ bool knock_number_field(uint32_t field, int64_t *value);
 /* A field that is a truth value: 1, 0, or -1 if it is absent. */
 int knock_truth_field(uint32_t field);
 
-/* The numbers of the fields, and a getter for each. A number that is absent reads as 0. */
+/* The numbers of the fields. Each has a getter of its name, such as knock_room_id(): text,
+ * or a number, which reads as 0 if it is absent, or a truth value, which reads as false. */
 enum {
-    KNOCK_JSON = 0,
-    KNOCK_ROOM_ID = 1,
-    KNOCK_ROOM_VERSION = 2,
-    KNOCK_USER_ID = 3,
-    KNOCK_USER_LOCALPART = 4,
-    KNOCK_USER_SERVER = 5,
-    KNOCK_ORIGIN = 6,
-    KNOCK_SUPPORTED_VERSIONS = 7,
-    KNOCK_REASON = 8,
-    KNOCK_DISPLAYNAME = 9,
-    KNOCK_AVATAR_URL = 10,
-    KNOCK_EVENT = 11,
-    KNOCK_REQUEST_ID = 12,
-    KNOCK_NOW_MS = 13,
-    KNOCK_CONTENT_HASH_OK = 14,
-    KNOCK_ROOM_KNOWN = 15,
-    KNOCK_ROOM_JOIN_RULE = 16,
+    KNOCK_JSON = 0,                       /* all facts but the event, as one JSON object */
+    KNOCK_ROOM_ID = 1,                    /* from room version 12 on without a server name */
+    KNOCK_ROOM_VERSION = 2,               /* such as "11" */
+    KNOCK_USER_ID = 3,                    /* the knocker, such as "@alice:example.org" */
+    KNOCK_USER_LOCALPART = 4,             /* between "@" and ":" */
+    KNOCK_USER_SERVER = 5,                /* in the knocker's ID, without its port */
+    KNOCK_ORIGIN = 6,                     /* the server that sent the request, with its port if it has one */
+    KNOCK_SUPPORTED_VERSIONS = 7,         /* make_knock: one room version a line */
+    KNOCK_REASON = 8,                     /* send_knock: what the knocker wrote */
+    KNOCK_DISPLAYNAME = 9,                /* send_knock: claimed by the knocker */
+    KNOCK_AVATAR_URL = 10,                /* send_knock: claimed by the knocker */
+    KNOCK_EVENT = 11,                     /* send_knock: canonical JSON */
+    KNOCK_REQUEST_ID = 12,                /* as in the host's log and record */
+    KNOCK_NOW_MS = 13,                    /* number: when the decision began, ms since the Unix epoch; 0 in policy_configure */
+    KNOCK_CONTENT_HASH_OK = 14,           /* truth, send_knock: the event is as its sender signed it */
+    KNOCK_ROOM_KNOWN = 15,                /* truth: the host knows of what is below */
+    KNOCK_ROOM_JOIN_RULE = 16,            /* such as "knock" */
     KNOCK_ROOM_NAME = 17,
-    KNOCK_ROOM_ALIAS = 18,
+    KNOCK_ROOM_ALIAS = 18,                /* the canonical one */
     KNOCK_ROOM_TOPIC = 19,
-    KNOCK_ROOM_ENCRYPTED = 20,
-    KNOCK_ROOM_MEMBERS = 21,
-    KNOCK_USER_MEMBERSHIP = 22,
-    KNOCK_ROOM_AGE_MS = 23,
-    KNOCK_ROOM_ACL = 24,
-    KNOCK_ROOM_PENDING = 25,
-    KNOCK_ROOM_PENDING_SERVER = 26,
-    KNOCK_ROOM_MEMBERS_SERVER = 27,
-    KNOCK_ROOM_BANNED = 28,
-    KNOCK_ROOM_BANNED_SERVER = 29,
-    KNOCK_USER_MEMBERSHIP_SINCE_MS = 30,
-    KNOCK_USER_MEMBERSHIP_BY = 31,
+    KNOCK_ROOM_ENCRYPTED = 20,            /* truth */
+    KNOCK_ROOM_MEMBERS = 21,              /* number: joined */
+    KNOCK_USER_MEMBERSHIP = 22,           /* the knocker's, before this knock */
+    KNOCK_ROOM_AGE_MS = 23,               /* number: how old the host's view of the room is */
+    KNOCK_ROOM_ACL = 24,                  /* the content of m.room.server_acl; empty: there is none; absent: not told */
+    KNOCK_ROOM_PENDING = 25,              /* number: users who are knocking */
+    KNOCK_ROOM_PENDING_SERVER = 26,       /* number: of them, of the knocker's server */
+    KNOCK_ROOM_MEMBERS_SERVER = 27,       /* number: joined members of the knocker's server */
+    KNOCK_ROOM_BANNED = 28,               /* number: banned users */
+    KNOCK_ROOM_BANNED_SERVER = 29,        /* number: of them, of the knocker's server */
+    KNOCK_USER_MEMBERSHIP_SINCE_MS = 30,  /* number: when it came to be, as the server of who made it claims */
+    KNOCK_USER_MEMBERSHIP_BY = 31,        /* who made it what it is */
 };
 
-#define KNOCK_GET_TEXT(name, field) \
-    static inline knock_text knock_##name(void) { return knock_field(field); }
-#define KNOCK_GET_NUMBER(name, field)          \
-    static inline int64_t knock_##name(void) { \
-        int64_t value;                         \
-        knock_number_field(field, &value);     \
-        return value;                          \
+#define KNOCK_GET_TEXT(name, NAME) \
+    static inline knock_text knock_##name(void) { return knock_field(KNOCK_##NAME); }
+#define KNOCK_GET_NUMBER(name, NAME)                   \
+    static inline int64_t knock_##name(void) {         \
+        int64_t value;                                 \
+        knock_number_field(KNOCK_##NAME, &value);      \
+        return value;                                  \
     }
-#define KNOCK_GET_TRUTH(name, field) \
-    static inline bool knock_##name(void) { return knock_truth_field(field) == 1; }
+#define KNOCK_GET_TRUTH(name, NAME) \
+    static inline bool knock_##name(void) { return knock_truth_field(KNOCK_##NAME) == 1; }
 
-KNOCK_GET_TEXT(json, KNOCK_JSON)                           /* all facts but the event, as one JSON object */
-KNOCK_GET_TEXT(room_id, KNOCK_ROOM_ID)                     /* from room version 12 on without a server name */
-KNOCK_GET_TEXT(room_version, KNOCK_ROOM_VERSION)           /* such as "11" */
-KNOCK_GET_TEXT(user_id, KNOCK_USER_ID)                     /* the knocker, such as "@alice:example.org" */
-KNOCK_GET_TEXT(user_localpart, KNOCK_USER_LOCALPART)       /* between "@" and ":" */
-KNOCK_GET_TEXT(user_server, KNOCK_USER_SERVER)             /* in the knocker's ID, without its port */
-KNOCK_GET_TEXT(origin, KNOCK_ORIGIN)                       /* the server that sent the request, with its port if it has one */
-KNOCK_GET_TEXT(supported_versions, KNOCK_SUPPORTED_VERSIONS) /* make_knock: one room version a line */
-KNOCK_GET_TEXT(reason, KNOCK_REASON)                       /* send_knock: what the knocker wrote */
-KNOCK_GET_TEXT(displayname, KNOCK_DISPLAYNAME)             /* send_knock: claimed by the knocker */
-KNOCK_GET_TEXT(avatar_url, KNOCK_AVATAR_URL)               /* send_knock: claimed by the knocker */
-KNOCK_GET_TEXT(event, KNOCK_EVENT)                         /* send_knock: canonical JSON */
-KNOCK_GET_TEXT(request_id, KNOCK_REQUEST_ID)               /* as in the host's log and record */
-KNOCK_GET_NUMBER(now_ms, KNOCK_NOW_MS)                     /* when the decision began, since the Unix epoch; 0 in policy_configure */
-KNOCK_GET_TRUTH(content_hash_ok, KNOCK_CONTENT_HASH_OK)    /* send_knock: the event is as its sender signed it */
-KNOCK_GET_TRUTH(room_known, KNOCK_ROOM_KNOWN)              /* false: the host knows nothing of what is below */
-KNOCK_GET_TEXT(room_join_rule, KNOCK_ROOM_JOIN_RULE)       /* such as "knock" */
-KNOCK_GET_TEXT(room_name, KNOCK_ROOM_NAME)
-KNOCK_GET_TEXT(room_alias, KNOCK_ROOM_ALIAS)               /* the canonical one */
-KNOCK_GET_TEXT(room_topic, KNOCK_ROOM_TOPIC)
-KNOCK_GET_TRUTH(room_encrypted, KNOCK_ROOM_ENCRYPTED)
-KNOCK_GET_NUMBER(room_members, KNOCK_ROOM_MEMBERS)         /* joined */
-KNOCK_GET_TEXT(user_membership, KNOCK_USER_MEMBERSHIP)     /* the knocker's, before this knock */
-KNOCK_GET_NUMBER(room_age_ms, KNOCK_ROOM_AGE_MS)           /* how old the host's view of the room is */
-KNOCK_GET_TEXT(room_acl, KNOCK_ROOM_ACL)                   /* m.room.server_acl, for knock_acl_allows; empty: there is none; absent: not told */
-KNOCK_GET_NUMBER(room_pending, KNOCK_ROOM_PENDING)         /* users who are knocking */
-KNOCK_GET_NUMBER(room_pending_server, KNOCK_ROOM_PENDING_SERVER) /* of them, of the knocker's server */
-KNOCK_GET_NUMBER(room_members_server, KNOCK_ROOM_MEMBERS_SERVER) /* joined members of the knocker's server */
-KNOCK_GET_NUMBER(room_banned, KNOCK_ROOM_BANNED)           /* banned users */
-KNOCK_GET_NUMBER(room_banned_server, KNOCK_ROOM_BANNED_SERVER)   /* of them, of the knocker's server */
-KNOCK_GET_NUMBER(user_membership_since_ms, KNOCK_USER_MEMBERSHIP_SINCE_MS) /* as the server of who made it claims */
-KNOCK_GET_TEXT(user_membership_by, KNOCK_USER_MEMBERSHIP_BY)     /* who made it what it is */
+KNOCK_GET_TEXT(json, JSON)
+KNOCK_GET_TEXT(room_id, ROOM_ID)
+KNOCK_GET_TEXT(room_version, ROOM_VERSION)
+KNOCK_GET_TEXT(user_id, USER_ID)
+KNOCK_GET_TEXT(user_localpart, USER_LOCALPART)
+KNOCK_GET_TEXT(user_server, USER_SERVER)
+KNOCK_GET_TEXT(origin, ORIGIN)
+KNOCK_GET_TEXT(supported_versions, SUPPORTED_VERSIONS)
+KNOCK_GET_TEXT(reason, REASON)
+KNOCK_GET_TEXT(displayname, DISPLAYNAME)
+KNOCK_GET_TEXT(avatar_url, AVATAR_URL)
+KNOCK_GET_TEXT(event, EVENT)
+KNOCK_GET_TEXT(request_id, REQUEST_ID)
+KNOCK_GET_NUMBER(now_ms, NOW_MS)
+KNOCK_GET_TRUTH(content_hash_ok, CONTENT_HASH_OK)
+KNOCK_GET_TRUTH(room_known, ROOM_KNOWN)
+KNOCK_GET_TEXT(room_join_rule, ROOM_JOIN_RULE)
+KNOCK_GET_TEXT(room_name, ROOM_NAME)
+KNOCK_GET_TEXT(room_alias, ROOM_ALIAS)
+KNOCK_GET_TEXT(room_topic, ROOM_TOPIC)
+KNOCK_GET_TRUTH(room_encrypted, ROOM_ENCRYPTED)
+KNOCK_GET_NUMBER(room_members, ROOM_MEMBERS)
+KNOCK_GET_TEXT(user_membership, USER_MEMBERSHIP)
+KNOCK_GET_NUMBER(room_age_ms, ROOM_AGE_MS)
+KNOCK_GET_TEXT(room_acl, ROOM_ACL)
+KNOCK_GET_NUMBER(room_pending, ROOM_PENDING)
+KNOCK_GET_NUMBER(room_pending_server, ROOM_PENDING_SERVER)
+KNOCK_GET_NUMBER(room_members_server, ROOM_MEMBERS_SERVER)
+KNOCK_GET_NUMBER(room_banned, ROOM_BANNED)
+KNOCK_GET_NUMBER(room_banned_server, ROOM_BANNED_SERVER)
+KNOCK_GET_NUMBER(user_membership_since_ms, USER_MEMBERSHIP_SINCE_MS)
+KNOCK_GET_TEXT(user_membership_by, USER_MEMBERSHIP_BY)
 
 knock_text knock_strip_port(knock_text server_name); /* "[::1]" for "[::1]:8448" */
 static inline knock_text knock_origin_server(void) { return knock_strip_port(knock_origin()); }
@@ -166,7 +167,7 @@ void knock_detail_truth(knock_text key, bool value);
 
 typedef struct knock_value knock_value;
 typedef struct {
-    knock_value *value; /* null: an object that is not set, and empty */
+    knock_value *value; /* an object */
 } knock_settings;
 
 bool knock_has(knock_settings s, const char *key);
