@@ -344,9 +344,9 @@ func (s *system) Run(ctx context.Context) error {
 		}
 		return err
 	})
+	manager.ready(cmp.Or(s.fallback, s.status())) // the first that it is told
 	group.Go(func() error { return s.watch(ctx, hup) })
 	group.Go(func() error { return s.watchLists(ctx) })
-	manager.ready(cmp.Or(s.fallback, s.status()))
 	return group.Wait()
 }
 
