@@ -378,6 +378,7 @@ func (s *system) Run(ctx context.Context) error {
 		}
 		return err
 	})
+	manager.ready(cmp.Or(s.fallback, s.status())) // the first that it is told
 	if s.pushes != nil {
 		group.Go(func() error { return s.pushes.run(ctx) })
 		group.Go(func() error { s.pingHomeserver(ctx); return nil })
@@ -385,7 +386,6 @@ func (s *system) Run(ctx context.Context) error {
 	group.Go(func() error { return s.watch(ctx, hup) })
 	group.Go(func() error { return s.watchLists(ctx) })
 	group.Go(func() error { return s.retain(ctx) })
-	manager.ready(cmp.Or(s.fallback, s.status()))
 	return group.Wait()
 }
 
