@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -39,7 +40,8 @@ const (
 // TestConnectionsMemory opens 2,000 connections to the program, a gateway without
 // policies in a process of its own, and reads what memory that has: with 2,000 on which
 // nothing was asked yet, and with 2,000 on which a make_knock was, which the homeserver
-// answered; that also with a soft limit for Go's memory. It prints the figures, and
+// answered; that also with a soft limit for Go's memory, and without TLS, as behind a
+// reverse proxy. It prints the figures, and
 // fails where the collector finds that a connection keeps too much.
 func TestConnectionsMemory(t *testing.T) {
 	if os.Getenv(connectionsTest) == "" {
@@ -53,19 +55,26 @@ func TestConnectionsMemory(t *testing.T) {
 		t.Skipf("a process may have %d files open, which is not enough for %d connections", files.Cur, openConnections)
 	}
 	const limit = "GOMEMLIMIT=64MiB"
-	t.Run("nothing asked", func(t *testing.T) { testConnections(t, false) })
-	t.Run("a make_knock each", func(t *testing.T) { testConnections(t, true) })
-	t.Run("a make_knock each, "+limit, func(t *testing.T) { testConnections(t, true, limit) })
+	t.Run("nothing asked", func(t *testing.T) { testConnections(t, false, false) })
+	t.Run("a make_knock each", func(t *testing.T) { testConnections(t, false, true) })
+	t.Run("a make_knock each, "+limit, func(t *testing.T) { testConnections(t, false, true, limit) })
+	t.Run("a make_knock each, without TLS", func(t *testing.T) { testConnections(t, true, true) })
+	t.Run("a make_knock each, without TLS, "+limit, func(t *testing.T) { testConnections(t, true, true, limit) })
 }
 
 // testConnections opens the connections, with a make_knock on each or none, to a
 // gateway with more in its environment.
-func testConnections(t *testing.T, ask bool, env ...string) {
-	g := startGatewayProcess(t, env...)
+func testConnections(t *testing.T, plain, ask bool, env ...string) {
+	g := startGatewayProcess(t, plain, env...)
 	none := g.memory()
-	connections := make([]*tls.Conn, openConnections)
+	connections := make([]net.Conn, openConnections)
 	g.inParallel(func(i int) (err error) {
-		if connections[i], err = tls.Dial("tcp", string(g.name), &tls.Config{InsecureSkipVerify: true}); err != nil || !ask {
+		if plain {
+			connections[i], err = net.Dial("tcp", string(g.name))
+		} else {
+			connections[i], err = tls.Dial("tcp", string(g.name), &tls.Config{InsecureSkipVerify: true})
+		}
+		if err != nil || !ask {
 			return err
 		}
 		return g.makeKnock(connections[i])
@@ -94,7 +103,7 @@ type gatewayProcess struct {
 	request []byte
 }
 
-func startGatewayProcess(t *testing.T, env ...string) *gatewayProcess {
+func startGatewayProcess(t *testing.T, plain bool, env ...string) *gatewayProcess {
 	t.Helper()
 	g := &gatewayProcess{killWorld: newKillWorld(t)}
 	stub := newWiretap(t, nil)
@@ -103,7 +112,7 @@ func startGatewayProcess(t *testing.T, env ...string) *gatewayProcess {
 		_, _ = w.Write(stubTemplate)
 	}
 	config := filepath.Join(g.dir, "gateway.toml")
-	text := fmt.Sprintf("server_name = %q\nstate_dir = %q\n[listen]\nfederation = %q\n", g.name, g.stateDir(), g.name) +
+	text := fmt.Sprintf("server_name = %q\nstate_dir = %q\n[listen]\nfederation = %q\ntls = %v\n", g.name, g.stateDir(), g.name, !plain) +
 		strings.Replace(testFederation, `"debug"`, `"error"`, 1) + fmt.Sprintf("[upstream]\nurl = %q\n", stub.url) + allowAll
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -147,7 +156,7 @@ func (g *gatewayProcess) inParallel(do func(i int) error) {
 }
 
 // makeKnock sends a make_knock on a connection and reads the answer.
-func (g *gatewayProcess) makeKnock(conn *tls.Conn) error {
+func (g *gatewayProcess) makeKnock(conn net.Conn) error {
 	if _, err := conn.Write(g.request); err != nil {
 		return err
 	}
