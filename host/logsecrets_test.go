@@ -84,7 +84,7 @@ min = 100
 	waitFor(t, "the policy in monitor mode", func() bool { return len(f.log.lines("msg=monitor", "verdict=deny")) > 0 })
 	for _, want := range [][]string{
 		{"msg=decision", "verdict=allow"}, {"msg=decision", "verdict=deny"}, {"refused by the protocol", "M_BAD_JSON"},
-		{"refused by the protocol", "M_NOT_JSON"}, {"refused by the protocol", "M_UNAUTHORIZED"}, {"nothing is known of a room", "401"}, {"upstream failed"},
+		{"refused by the protocol", "M_NOT_JSON"}, {"refused by the protocol", "M_UNAUTHORIZED"}, {"nothing is learnt of a room", "401"}, {"upstream failed"},
 	} {
 		if len(f.log.lines(want...)) == 0 {
 			t.Errorf("no line with %q: this test does not do what it says", want)
