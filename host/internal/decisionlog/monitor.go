@@ -15,9 +15,12 @@ import (
 const Monitor = "monitor"
 
 // Monitored records what a policy in monitor mode would have said: a line and
-// a row with the request's ID. It keeps nothing of r and does not wait for the
-// disk.
+// a row with the request's ID, the row first: who reads the line finds it after a
+// flush of the store. It keeps nothing of r and does not wait for the disk.
 func (l *Log) Monitored(r *plugins.MonitorResult) {
+	if !l.store.AppendDecision(monitorRow(r)) {
+		l.log.Error("monitored verdict not stored: the store's queue is full", "request", r.RequestID, "policy", r.Policy)
+	}
 	level := slog.LevelInfo
 	if r.Fault.Class != plugins.FaultNone {
 		level = slog.LevelWarn
@@ -37,9 +40,6 @@ func (l *Log) Monitored(r *plugins.MonitorResult) {
 	}
 	attrs = append(attrs, slog.Int64("policies_us", r.Took.Microseconds()))
 	l.log.LogAttrs(context.Background(), level, "monitor", attrs...)
-	if !l.store.AppendDecision(monitorRow(r)) {
-		l.log.Error("monitored verdict not stored: the store's queue is full", "request", r.RequestID, "policy", r.Policy)
-	}
 }
 
 func monitorRow(r *plugins.MonitorResult) store.Decision {
