@@ -27,7 +27,7 @@ func newPolicy() *cobra.Command {
 		Use:   "policy",
 		Short: "Make and test policies, see which are in force, go back to the ones before",
 	}
-	cmd.AddCommand(newPolicyStatus(), newPolicyRollback(), newPolicyInspect(), newPolicyAnnotate(),
+	cmd.AddCommand(newPolicyStatus(), newPolicyRollback(), newPolicyInspect(), newPolicyAnnotate(), newPolicyKey(), newPolicySign(), newPolicyVerify(),
 		newPolicyNew(), newPolicyBuild(), newPolicyTest(), newPolicyBench(), newPolicyDev())
 	return cmd
 }

@@ -103,8 +103,12 @@ func (s *system) startWatching(ctx context.Context, paths []string, changed func
 func (s *system) watched(cfg *config.Config) []string {
 	paths := []string{cfg.Path, s.revisions.ActiveFile()}
 	for _, p := range cfg.Policies.Chain {
-		if !slices.Contains(paths, p.Module) {
-			paths = append(paths, p.Module)
+		if slices.Contains(paths, p.Module) {
+			continue
+		}
+		paths = append(paths, p.Module)
+		if len(cfg.Policies.Signers) > 0 {
+			paths = append(paths, p.Module+signatureSuffix)
 		}
 	}
 	return paths

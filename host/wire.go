@@ -80,6 +80,9 @@ func chainSpec(p config.Policies) plugins.ChainSpec {
 			Rooms: c.Rooms, Origins: c.Origins, Grants: c.Grants,
 			Limits: plugins.Limits{Fuel: c.Fuel, Isolation: plugins.Isolation(c.Isolation)},
 		}
+		if len(p.Signers) > 0 {
+			policy.Verify = func(path string, module []byte) error { return verifyModule(path, module, p.Signers) }
+		}
 		for _, phase := range c.Phases {
 			switch phase {
 			case abi.MakeKnock.String():

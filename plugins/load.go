@@ -97,6 +97,11 @@ func (e *Engine) load(ctx context.Context, spec *PolicySpec, previous *Chain) (*
 	if pin := "sha256:" + p.digest; spec.Digest != "" && spec.Digest != pin {
 		return nil, &LoadError{spec.Name, StageDigest, fmt.Errorf("%s: its digest is %s, pinned is %s; put the pinned module back, or pin this one", l.file, pin, spec.Digest)}
 	}
+	if spec.Verify != nil {
+		if err := spec.Verify(spec.Module, l.module); err != nil {
+			return nil, &LoadError{spec.Name, StageSignature, err}
+		}
+	}
 	if old := previous.find(p.revision); old != nil {
 		old.retain()
 		return old, nil

@@ -14,6 +14,7 @@ const (
 	StageRead        Stage = "read"        // the file
 	StageSize        Stage = "size"        // at most MaxModule bytes
 	StageDigest      Stage = "digest"      // the module that the configuration pins
+	StageSignature   Stage = "signature"   // who vouches for the module
 	StageScan        Stage = "scan"        // a Wasm module within limits that keep the compiler safe
 	StageImports     Stage = "imports"     // nothing asked for that was not granted
 	StageExports     Stage = "exports"     // what the ABI asks for, and memory within its limit

@@ -29,6 +29,10 @@ type PolicySpec struct {
 	Bytes []byte
 	// Digest pins the module: "sha256:" and 64 hex digits. "" takes any.
 	Digest string
+	// Verify says who vouches for the module, from its bytes and, if it has one, its
+	// path; an error refuses it. It is no part of the policy's revision. nil takes any
+	// module.
+	Verify func(path string, module []byte) error
 	// Settings is a canonical JSON object, or nil for none.
 	Settings []byte
 	// OnError is the verdict when the policy is at fault: deny, allow or pass.

@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"time"
 
+	"aead.dev/minisign"
+
 	"github.com/knockgate/knockgate/host/internal/matrix"
 )
 
@@ -137,6 +139,9 @@ type Policies struct {
 	// earlier ones are kept: "refuse", or "default" to answer every knock with
 	// Default. Default refuse.
 	OnBadStart string
+	// Signers are the minisign keys of whom every module must be signed by one; empty:
+	// none need be.
+	Signers []minisign.PublicKey
 	// Chain are the policies in their order.
 	Chain []Policy
 }

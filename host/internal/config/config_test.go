@@ -339,6 +339,7 @@ func TestFaults(t *testing.T) {
 		{"room version", least + "[[room]]\nalias = \"a\"\nversion = \"6\"\n", []string{"room.version", "7, 8, 9, 10, 11, 12"}},
 		{"join rule of a later version", least + "[[room]]\nalias = \"a\"\nversion = \"9\"\njoin_rule = \"knock_restricted\"\n", []string{"room.join_rule"}},
 		{"room twice", least + "[[room]]\nalias = \"a\"\n[[room]]\nalias = \"#a\"\n", []string{"stands twice"}},
+		{"signer", least + "[policies]\nsigners = [\"RWQf6\"]\n", []string{"policies.signers", `"RWQf6"`, "knockgate policy key"}},
 		{"default", least + "[policies]\ndefault = \"maybe\"\n", []string{"policies.default", `"allow" or "deny"`}},
 		{"on_bad_start", least + "[policies]\non_bad_start = \"open\"\n", []string{"policies.on_bad_start", `"refuse" or "default"`}},
 		{"policy without a name", least + "[[policy]]\nmodule = \"a.wasm\"\n", []string{"policy[0].name"}},

@@ -49,7 +49,8 @@ type file struct {
 		Default string `toml:"default"`
 		Watch   bool   `toml:"watch"`
 
-		OnBadStart string `toml:"on_bad_start"`
+		OnBadStart string   `toml:"on_bad_start"`
+		Signers    []string `toml:"signers"`
 	} `toml:"policies"`
 	Policy []struct {
 		Name      string         `toml:"name"`

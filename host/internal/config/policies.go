@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"aead.dev/minisign"
+
 	"github.com/knockgate/knockgate/host/internal/canonicaljson"
 )
 
@@ -18,6 +20,13 @@ func (f *file) checkPolicies(c *Config, faults *faults, dir string) {
 	c.Policies = Policies{Dir: under(dir, f.Policies.Dir), Default: f.Policies.Default, Watch: f.Policies.Watch, OnBadStart: f.Policies.OnBadStart}
 	if d := f.Policies.Default; d != "allow" && d != "deny" {
 		faults.addf("policies.default", "%q; must be \"allow\" or \"deny\"", d)
+	}
+	for _, text := range f.Policies.Signers {
+		var key minisign.PublicKey
+		if err := key.UnmarshalText([]byte(text)); err != nil || strings.ContainsAny(text, "\r\n") {
+			faults.addf("policies.signers", "%q is no minisign public key; it is the line that \"knockgate policy key\" prints", text)
+		}
+		c.Policies.Signers = append(c.Policies.Signers, key)
 	}
 	if o := f.Policies.OnBadStart; o != "refuse" && o != "default" {
 		faults.addf("policies.on_bad_start", "%q; must be \"refuse\" or \"default\"", o)
