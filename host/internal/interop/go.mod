@@ -11,7 +11,10 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5
 )
 
-require github.com/BurntSushi/toml v1.6.0 // indirect
+require (
+	aead.dev/minisign v0.3.0 // indirect
+	github.com/BurntSushi/toml v1.6.0 // indirect
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
