@@ -354,7 +354,7 @@ func TestFaults(t *testing.T) {
 		{"grant", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\ngrants=[\"net\"]\n", []string{"policy.a.grants", `"kv" or "lists"`}},
 		{"list without anything", least + "[[list]]\n", []string{"list[0].name", "list[0].file: missing"}},
 		{"list twice, without its file", least + "[[list]]\nname=\"a\"\nfile=\"a.txt\"\n[[list]]\nname=\"a\"\nfile=\"a.txt\"\n", []string{"list.a.name: stands twice", "list.a.file: /etc/knockgate/a.txt: no such file"}},
-		{"list with a file and a URL", least + "[[list]]\nname=\"a\"\nfile=\"a.txt\"\nurl=\"https://a.example/l\"\n", []string{"list.a: file and url"}},
+		{"list with a file and a URL", least + "[[list]]\nname=\"a\"\nfile=\"a.txt\"\nurl=\"https://a.example/l\"\n", []string{"list.a: file, url and room"}},
 		{"list from the internet in clear", least + "[[list]]\nname=\"a\"\nurl=\"http://a.example/l\"\nevery=\"5s\"\n", []string{"list.a.url", "use https", `list.a.every: "5s"`, `"1m0s"`}},
 		{"list of a wrong URL", least + "[[list]]\nname=\"a\"\nurl=\"a.example/l\"\n", []string{"list.a.url", "https://lists.example.org/servers.txt"}},
 		{"list of a file with a time", least + "[[list]]\nname=\"a\"\nfile=\"a.txt\"\nevery=\"1h\"\n", []string{"list.a.every: only with url"}},
