@@ -140,6 +140,32 @@ func TestHostileStates(t *testing.T) {
 	}
 }
 
+// FuzzState: what is read of a state, of either form, is text that parseRules takes,
+// line by line, and nothing on error.
+func FuzzState(f *testing.F) {
+	for _, event := range []string{
+		ruleEvent("m.policy.rule.user", "1", ban("@a:b")), ruleEvent("m.room.rule.server", "2", ban("*.evil.example")), ruleEvent("m.policy.rule.room", "3", `{}`),
+		ruleEvent("m.policy.rule.user", "4", fmt.Sprintf(`{"hashes":{"sha256":%q},"recommendation":"m.allow"}`, hashOf("@c:d"))), `[1]`, ``,
+	} {
+		f.Add("[" + created + "," + event + "]")
+		f.Add(`{"state":[` + created + "," + event + `],"total":1}`)
+	}
+	f.Fuzz(func(t *testing.T, state string) {
+		text, _, err := readState(strings.NewReader(state))
+		if err != nil {
+			if text != nil {
+				t.Errorf("readState(%q) = %q and %v", state, text, err)
+			}
+			return
+		}
+		lines := bytes.Count(text, []byte("\n"))
+		s, leftOut, err := parseRules(bytes.Clone(text))
+		if err != nil || s.entries+leftOut != lines {
+			t.Errorf("readState(%q) = %q, of which parseRules takes %+v, leaves out %d, %v", state, text, s, leftOut, err)
+		}
+	})
+}
+
 // repeated is a text again and again.
 type repeated struct {
 	text string
