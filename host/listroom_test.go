@@ -106,7 +106,7 @@ grants = ["lists"]
 	f.mustKnock(p, f.knock(p, "bob", room), peer.Allowed)
 
 	text, err := os.ReadFile(filepath.Join(listDir(f.cfg), "bad.txt"))
-	if err != nil || !strings.HasPrefix(string(text), "# from "+rules+"\n") {
+	if err != nil || !strings.HasPrefix(string(text), "# from "+rules+" \n") {
 		t.Errorf("the copy: %q, %v", text, err)
 	}
 }

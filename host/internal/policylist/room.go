@@ -34,7 +34,8 @@ type roomSource struct {
 	digest [sha256.Size]byte
 }
 
-func (s *roomSource) from() string { return fmt.Sprintf("# from %s", s.room) }
+// from returns what the copy's first line is.
+func (s *roomSource) from() string { return fmt.Sprintf("# from %s ", s.room) }
 
 // fetch implements origin.
 func (s *roomSource) fetch(ctx context.Context) (*set, error) {
@@ -74,15 +75,12 @@ func (s *roomSource) read(ctx context.Context) (text []byte, t tally, err error)
 
 // load implements origin.
 func (s *roomSource) load() (*set, error) {
-	rest, text, modified, err := openCopy(s.copy, s.from())
+	_, text, modified, err := openCopy(s.copy, s.from())
 	if err != nil {
 		return nil, err
 	}
 	digest := sha256.Sum256(text)
 	list, _, err := parseRules(text)
-	if err == nil && rest != "" {
-		err = fmt.Errorf("line 1: more than %q", s.from())
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.copy, err)
 	}

@@ -158,10 +158,10 @@ func TestRoom(t *testing.T) {
 	// A copy of another room or of a URL, or a damaged one, is not taken for this one.
 	rooms.set("", errors.New("gone"))
 	for text, want := range map[string]string{
-		"# from !rules:lists.example2\n":               "gone",
+		"# from !rules:lists.example2 \n":               "gone",
 		"# from https://lists.example \nuser @a:b\n":   "gone",
-		"# from !rules:lists.example\nplanet mars\n":   "line 1",
-		"# from !rules:lists.example\nuser @a:b\n\xff": "line 2",
+		"# from !rules:lists.example \nplanet mars\n":   "line 1",
+		"# from !rules:lists.example \nuser @a:b\n\xff": "line 2",
 	} {
 		if err := os.WriteFile(copyFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
