@@ -159,7 +159,7 @@ func TestRoom(t *testing.T) {
 	rooms.set("", errors.New("gone"))
 	for text, want := range map[string]string{
 		"# from !rules:lists.example2 \n":               "gone",
-		"# from https://lists.example \nuser @a:b\n":   "gone",
+		"# from https://lists.example \nuser @a:b\n":    "gone",
 		"# from !rules:lists.example \nplanet mars\n":   "line 1",
 		"# from !rules:lists.example \nuser @a:b\n\xff": "line 2",
 	} {
