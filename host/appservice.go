@@ -105,7 +105,7 @@ func (s *system) startAppservice(ctx context.Context) (err error) {
 }
 
 // newPushServer returns the server of the listener for pushes. facts are forgotten
-// where a room changes; nil: there are none.
+// where a room changes.
 func newPushServer(s *system, facts appservice.Facts) *http.Server {
 	file := filepath.Join(s.cfg.StateDir, appservice.HSTokenFile)
 	return &http.Server{

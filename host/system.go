@@ -112,6 +112,11 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 	if err := s.openFolder(); err != nil {
 		return nil, err
 	}
+	if s.cfg.Upstream != nil {
+		if err := s.openUpstream(); err != nil { // which lists may be fetched from
+			return nil, err
+		}
+	}
 	l, err := s.openPolicies(ctx)
 	if err != nil {
 		return nil, err
@@ -122,7 +127,7 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 	}
 	s.keep(l)
 	if s.cfg.Upstream != nil {
-		err = errors.Join(s.openUpstream(), s.startAppservice(ctx))
+		err = s.startAppservice(ctx)
 	} else {
 		err = s.openRooms(ctx)
 	}
@@ -149,7 +154,7 @@ func (s *system) openFolder() error {
 // openPolicies loads the policies. It writes nothing but compiled modules: what
 // is in force is kept once all else is there.
 func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
-	if s.lists, err = policylist.Open(ctx, policylist.Options{Lists: s.cfg.Lists, Dir: listDir(s.cfg), Log: s.log}); err != nil {
+	if s.lists, err = policylist.Open(ctx, policylist.Options{Lists: s.cfg.Lists, Rooms: s.listRooms(), Dir: listDir(s.cfg), Log: s.log}); err != nil {
 		return l, fmt.Errorf("%s: %w", s.cfg.Path, err)
 	}
 	s.kv = &policykv.KV{} // what the store has for it comes with the store

@@ -8,6 +8,8 @@ import (
 	"github.com/knockgate/knockgate/host/internal/appservice"
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/gateway"
+	"github.com/knockgate/knockgate/host/internal/matrix"
+	"github.com/knockgate/knockgate/host/internal/policylist"
 	"github.com/knockgate/knockgate/host/internal/upstream"
 )
 
@@ -52,9 +54,9 @@ func (s *system) openUpstream() (err error) {
 // service, if this server is one.
 func (s *system) newFront(stages gateway.Stages) *gateway.Front {
 	o := gateway.FrontOptions{Stages: stages, Upstream: s.metrics.Upstream(s.upstream)}
-	var forget appservice.Facts
+	forget := forgetters{s.lists}
 	if rooms := s.newRooms(); rooms != nil {
-		o.Outlines, forget = rooms, rooms
+		o.Outlines, forget = rooms, append(forget, rooms)
 	}
 	if s.pushes != nil {
 		o.Handed = s.store
@@ -63,21 +65,51 @@ func (s *system) newFront(stages gateway.Stages) *gateway.Front {
 	return gateway.NewFront(o)
 }
 
+// forgetters are all that remember something of rooms.
+type forgetters []appservice.Facts
+
+func (f forgetters) Forget(room matrix.RoomID) {
+	for _, one := range f {
+		one.Forget(room)
+	}
+}
+
 // newRooms returns what policies are told of rooms from, and nil if nobody tells.
 func (s *system) newRooms() *upstream.Rooms {
-	u := s.cfg.Upstream
-	api := func(a *config.UpstreamAPI) upstream.API {
-		return upstream.API{URL: a.URL, Token: upstream.TokenFile(a.TokenFile), Upstream: s.upstream}
-	}
 	var sources []upstream.Source
-	if u.Admin != nil {
-		sources = append(sources, upstream.NewAdmin(api(u.Admin)))
+	if api := s.upstreamAPI(s.cfg.Upstream.Admin); api != nil {
+		sources = append(sources, upstream.NewAdmin(*api))
 	}
-	if u.Bot != nil {
-		sources = append(sources, upstream.NewBot(api(u.Bot)))
+	if api := s.upstreamAPI(s.cfg.Upstream.Bot); api != nil {
+		sources = append(sources, upstream.NewBot(*api))
 	}
 	if sources == nil {
 		return nil
 	}
-	return upstream.NewRooms(upstream.RoomsOptions{Sources: sources, MaxAge: u.FactsMaxAge, Now: s.now, Log: s.log})
+	return upstream.NewRooms(upstream.RoomsOptions{Sources: sources, MaxAge: s.cfg.Upstream.FactsMaxAge, Now: s.now, Log: s.log})
+}
+
+// listRooms returns what the rooms that are lists are fetched from, nil in resident
+// mode, where none is.
+func (s *system) listRooms() policylist.Rooms {
+	u := s.cfg.Upstream
+	if u == nil {
+		return nil
+	}
+	var states upstream.States
+	if api := s.upstreamAPI(u.Bot); api != nil {
+		states = append(states, upstream.NewBot(*api))
+	}
+	if api := s.upstreamAPI(u.Admin); api != nil {
+		states = append(states, upstream.NewAdmin(*api))
+	}
+	return states
+}
+
+// upstreamAPI returns an API of the homeserver's, nil if it is not configured.
+func (s *system) upstreamAPI(a *config.UpstreamAPI) *upstream.API {
+	if a == nil {
+		return nil
+	}
+	return &upstream.API{URL: a.URL, Token: upstream.TokenFile(a.TokenFile), Upstream: s.upstream}
 }

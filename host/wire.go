@@ -35,6 +35,7 @@ var (
 	_ gateway.Outlines  = (*upstream.Rooms)(nil)
 	_ gateway.Handed    = (*store.Store)(nil)
 	_ appservice.Facts  = (*upstream.Rooms)(nil)
+	_ appservice.Facts  = (*policylist.Lists)(nil)
 	_ appservice.Store  = (*store.Store)(nil)
 	_ decisionlog.Store = (*store.Store)(nil)
 	_ serverkey.Cache   = (*store.Store)(nil)
@@ -42,6 +43,7 @@ var (
 	_ policykv.Store    = (*store.Store)(nil)
 	_ plugins.KV        = (*policykv.KV)(nil)
 	_ plugins.Lists     = (*policylist.Lists)(nil)
+	_ policylist.Rooms  = (upstream.States)(nil)
 )
 
 // decider asks whatever chain the gate holds at the moment of each decision.

@@ -178,11 +178,14 @@ type Policy struct {
 type List struct {
 	// Name is unique; policies ask by it.
 	Name string
-	// File is the absolute path of its entries, "" where they are at a URL.
+	// File is the absolute path of its entries, "" where they are fetched.
 	File string
-	// URL is where its entries are fetched from, Every how often. URL is nil for a
-	// list of a file.
-	URL   *url.URL
+	// URL is where its entries are fetched from; nil: from nowhere.
+	URL *url.URL
+	// Room is the policy room whose rules are its entries, "" for none. Only with an
+	// Upstream that has a Bot or Admin.
+	Room matrix.RoomID
+	// Every is how often it is fetched, from a URL or a room.
 	Every time.Duration
 }
 

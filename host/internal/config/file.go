@@ -70,6 +70,7 @@ type file struct {
 		Name  string `toml:"name"`
 		File  string `toml:"file"`
 		URL   string `toml:"url"`
+		Room  string `toml:"room"`
 		Every string `toml:"every"`
 	} `toml:"list"`
 	Decisions struct {

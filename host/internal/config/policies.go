@@ -14,6 +14,7 @@ import (
 	"aead.dev/minisign"
 
 	"github.com/knockgate/knockgate/host/internal/canonicaljson"
+	"github.com/knockgate/knockgate/host/internal/matrix"
 )
 
 func (f *file) checkPolicies(c *Config, faults *faults, dir string) {
@@ -117,33 +118,61 @@ func (f *file) checkLists(c *Config, faults *faults, dir string) {
 		}
 		seen[l.Name] = true
 		list := List{Name: l.Name}
+		given := 0
+		for _, source := range []string{l.File, l.URL, l.Room} {
+			if source != "" {
+				given++
+			}
+		}
+		otherwise := DefaultListEvery
 		switch {
-		case l.File != "" && l.URL != "":
-			faults.addf(key, "file and url: give one of them")
+		case given > 1:
+			faults.addf(key, "file, url and room: give one of them")
 		case l.URL != "":
 			list.URL = checkListURL(faults, key+".url", l.URL)
-			list.Every = checkDuration(faults, key+".every", l.Every, DefaultListEvery)
-			if list.Every < MinListEvery {
-				faults.addf(key+".every", "%q; at least %q", l.Every, MinListEvery)
-			}
+		case l.Room != "":
+			list.Room = f.checkListRoom(c, faults, key+".room", l.Room)
+			otherwise = DefaultListRoomEvery
 		case l.File == "":
-			faults.addf(key+".file", "missing; the path of a text file with an entry a line, or a url")
+			faults.addf(key+".file", "missing; the path of a text file with an entry a line, or a url or room")
 		default:
 			list.File = under(dir, filepath.FromSlash(l.File))
 			faults.mustBeFile(key+".file", list.File)
 		}
-		if l.URL == "" && l.Every != "" {
-			faults.addf(key+".every", "only with url; a file is read when it changes")
+		switch {
+		case l.URL != "" || l.Room != "":
+			list.Every = checkDuration(faults, key+".every", l.Every, otherwise)
+			if list.Every < MinListEvery {
+				faults.addf(key+".every", "%q; at least %q", l.Every, MinListEvery)
+			}
+		case l.Every != "":
+			faults.addf(key+".every", "only with url or room; a file is read when it changes")
 		}
 		c.Lists = append(c.Lists, list)
 	}
 }
 
-// How often a list with a URL is fetched, by default and at most.
+// How often a list with a URL or a room is fetched, by default and at most.
 const (
-	DefaultListEvery = time.Hour
-	MinListEvery     = time.Minute
+	DefaultListEvery     = time.Hour
+	DefaultListRoomEvery = 5 * time.Minute
+	MinListEvery         = time.Minute
 )
+
+// checkListRoom returns the policy room that text is. The homeserver must tell of it.
+func (f *file) checkListRoom(c *Config, faults *faults, key, text string) matrix.RoomID {
+	room, err := matrix.ParseRoomID(text)
+	if err != nil {
+		faults.addf(key, "%v; the ID of a room, such as \"!abc:lists.example.org\", and no alias", err)
+	}
+	switch {
+	case c.Upstream == nil:
+		faults.addf(key, "only with [upstream]: the rooms of this server have no rules of a policy list")
+	case c.Upstream.Bot == nil && c.Upstream.Admin == nil:
+		faults.addf(key, "needs [upstream.bot], whose user has joined the room, or [upstream.admin]")
+	}
+	return room
+}
 
 // checkListURL returns where a list is fetched from: by https, as it decides who
 // gets in, or from this machine.

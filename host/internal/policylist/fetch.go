@@ -28,9 +28,10 @@ const (
 // source is a list that is fetched from a URL. Its last good copy is kept in a file,
 // whose first line says where it is from.
 type source struct {
-	url  *url.URL
-	copy string // the file
-	etag string
+	url    *url.URL
+	client *http.Client
+	copy   string // the file
+	etag   string
 }
 
 // errUnchanged says that the copy is what the server still has.
@@ -38,7 +39,7 @@ var errUnchanged = errors.New("unchanged")
 
 // fetch returns the list as the server has it now, once it is checked and the copy
 // is replaced; errUnchanged if the server says that it has not changed.
-func (s *source) fetch(ctx context.Context, client *http.Client) (*set, error) {
+func (s *source) fetch(ctx context.Context) (*set, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.String(), nil)
@@ -48,7 +49,7 @@ func (s *source) fetch(ctx context.Context, client *http.Client) (*set, error) {
 	if s.etag != "" {
 		r.Header.Set("If-None-Match", s.etag)
 	}
-	answer, err := client.Do(r)
+	answer, err := s.client.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func (s *source) fetch(ctx context.Context, client *http.Client) (*set, error) {
 		etag = ""
 	}
 	var whole bytes.Buffer
-	fmt.Fprintf(&whole, "# from %s %s\n", s.url, etag)
+	fmt.Fprintf(&whole, "%s%s\n", s.from(), etag)
 	whole.Write(bytes.TrimPrefix(text, []byte("\ufeff")))
 	list, err := readFrom(bytes.NewReader(text))
 	if err != nil {
@@ -82,33 +83,49 @@ func (s *source) fetch(ctx context.Context, client *http.Client) (*set, error) {
 	return list, nil
 }
 
+// from returns what the copy's first line begins with.
+func (s *source) from() string { return "# from " + s.url.String() + " " }
+
 // load returns the list of the copy, and takes its entity tag. It fails with
 // fs.ErrNotExist where there is no copy, or one from another URL.
 func (s *source) load() (*set, error) {
-	f, err := os.Open(s.copy)
+	etag, text, modified, err := openCopy(s.copy, s.from())
 	if err != nil {
 		return nil, err
+	}
+	list, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.copy, err)
+	}
+	s.etag, list.modified = etag, modified
+	return list, nil
+}
+
+// openCopy returns what a copy's first line has after from, and the rest. It fails
+// with fs.ErrNotExist where there is no copy, or one from elsewhere.
+func openCopy(path, from string) (rest string, text []byte, modified time.Time, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", nil, modified, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return "", nil, modified, err
 	}
 	r := bufio.NewReader(f)
 	head, err := r.ReadString('\n')
 	if err != nil && err != io.EOF {
-		return nil, err
+		return "", nil, modified, err
 	}
-	etag, ours := strings.CutPrefix(strings.TrimSuffix(head, "\n"), "# from "+s.url.String()+" ")
+	rest, ours := strings.CutPrefix(strings.TrimSuffix(head, "\n"), from)
 	if !ours {
-		return nil, fmt.Errorf("%s: from another URL: %w", s.copy, fs.ErrNotExist)
+		return "", nil, modified, fmt.Errorf("%s: from elsewhere: %w", path, fs.ErrNotExist)
 	}
-	list, err := readFrom(r)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.copy, err)
+	if text, err = readText(r); err != nil {
+		return "", nil, modified, fmt.Errorf("%s: %w", path, err)
 	}
-	s.etag, list.modified = etag, info.ModTime()
-	return list, nil
+	return rest, text, info.ModTime(), nil
 }
 
 // newClient returns what fetches lists: no cookies, no credentials of another host,

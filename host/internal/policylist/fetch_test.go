@@ -112,7 +112,7 @@ func TestFetch(t *testing.T) {
 	expect("first", l, "ONE.example", true)
 	expect("first", l, "a.spam.example", true)
 	one := l.lists["bad"]
-	if _, err := one.source.fetch(t.Context(), l.client); !errors.Is(err, errUnchanged) || srv.unmodified != 1 {
+	if _, err := one.source.fetch(t.Context()); !errors.Is(err, errUnchanged) || srv.unmodified != 1 {
 		t.Errorf("again: %v, and %d answers of 304; want errUnchanged and 1", err, srv.unmodified)
 	}
 
@@ -147,7 +147,7 @@ func TestFetch(t *testing.T) {
 		}, "redirects"},
 	} {
 		srv.set(bad.answer)
-		if _, err := one.source.fetch(t.Context(), l.client); err == nil || !strings.Contains(err.Error(), bad.want) {
+		if _, err := one.source.fetch(t.Context()); err == nil || !strings.Contains(err.Error(), bad.want) {
 			t.Errorf("%s: %v, want %q", bad.name, err, bad.want)
 		}
 		expect(bad.name, l, "one.example", true)
@@ -160,7 +160,7 @@ func TestFetch(t *testing.T) {
 		t.Fatalf("a later start: %v, and asked %d times; want none", err, srv.asked-asked)
 	}
 	expect("copy", l, "one.example", true)
-	if got := l.lists["bad"].source.etag; got != `"v1"` {
+	if got := l.lists["bad"].source.(*source).etag; got != `"v1"` {
 		t.Errorf("entity tag of the copy: %s", got)
 	}
 

@@ -12,8 +12,12 @@ import (
 	"strings"
 )
 
-// maxToken bounds a file with an access token.
-const maxToken = 4 << 10
+const (
+	// maxToken bounds a file with an access token.
+	maxToken = 4 << 10
+	// maxRefusal bounds what is read of an answer that is a refusal.
+	maxRefusal = 64 << 10
+)
 
 // API is an API of the homeserver's that takes an access token.
 type API struct {
@@ -50,33 +54,14 @@ var errTooLong = errors.New("it answered with more")
 // refusal is an error, but for those whose errcode is among absent: they say that
 // there is no such thing.
 func (a *API) get(ctx context.Context, path string, most int64, v any, absent ...string) (found bool, err error) {
-	token, err := a.Token()
-	if err != nil {
+	answer, err := a.open(ctx, path, absent...)
+	if answer == nil {
 		return false, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.URL.Scheme+"://"+a.URL.Host+path, nil)
-	if err != nil {
-		return false, err
-	}
-	r.Header.Set("Authorization", "Bearer "+token)
-	response, err := a.Upstream.transport.RoundTrip(r)
-	if err != nil {
-		return false, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
+	defer answer.Close()
+	body, err := io.ReadAll(io.LimitReader(answer, most+1))
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", path, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		errcode := (&Answer{Body: body}).Errcode()
-		for _, code := range absent {
-			if response.StatusCode >= 400 && response.StatusCode < 500 && errcode == code {
-				return false, nil
-			}
-		}
-		said := strings.ReplaceAll(string(body), token, "[the token]") // for the log, which has none
-		return false, fmt.Errorf("%s: it answered %d: %.200q", path, response.StatusCode, said)
 	}
 	if int64(len(body)) > most {
 		return false, fmt.Errorf("%s: %w than %d bytes", path, errTooLong, most)
@@ -85,6 +70,40 @@ func (a *API) get(ctx context.Context, path string, most int64, v any, absent ..
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	return true, nil
+}
+
+// open asks for a path and returns the answer, which the caller closes. It is nil where
+// there is an error, and where the refusal's errcode is among absent.
+func (a *API) open(ctx context.Context, path string, absent ...string) (io.ReadCloser, error) {
+	token, err := a.Token()
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.URL.Scheme+"://"+a.URL.Host+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	response, err := a.Upstream.transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	errcode := (&Answer{Body: body}).Errcode()
+	for _, code := range absent {
+		if response.StatusCode >= 400 && response.StatusCode < 500 && errcode == code {
+			return nil, nil
+		}
+	}
+	said := strings.ReplaceAll(string(body), token, "[the token]") // for the log, which has none
+	return nil, fmt.Errorf("%s: it answered %d: %.200q", path, response.StatusCode, said)
 }
 
 // text is a JSON string. What is none is "": whoever wrote an event chose its types.
