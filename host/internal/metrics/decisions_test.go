@@ -177,6 +177,7 @@ func TestUse(t *testing.T) {
 func TestSwapsWhileCounting(t *testing.T) {
 	const workers, each = 4, 2000
 	m := New("")
+	m.Use([]plugins.PolicyStatus{policy("p0")})
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	for range workers {
