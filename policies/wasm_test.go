@@ -13,13 +13,20 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/knockgate/knockgate/policies"
 	"github.com/knockgate/knockgate/policies/internal/fixture"
 	"github.com/knockgate/knockgate/sdk/abi"
 	"github.com/knockgate/knockgate/sdk/go/policy"
 )
 
 // stock names the policies that are shipped.
-var stock = []string{"reason_rules", "server_rules"}
+var stock = func() []string {
+	names, err := policies.Names()
+	if err != nil || len(names) < 2 {
+		panic(fmt.Sprintf("policies %q, %v", names, err))
+	}
+	return names
+}()
 
 // TestBuiltModules holds the committed modules to the cases that the native
 // tests hold the source to. The driver is a second, small host: it shows that
