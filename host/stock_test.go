@@ -30,9 +30,9 @@ type stockKnock struct {
 	after time.Duration
 	// before is done before it, by a moderator for example.
 	before func(t *testing.T, w *world, room matrix.RoomID, user matrix.UserID)
-	// server is one of the names of the row's servers, a server for each; "" is one too.
+	// server is the knocker's: the name of one, or a server on loopback if it is "".
 	server string
-	// room is likewise one of the row's rooms.
+	// room is what the row calls one of its rooms; "" is one too.
 	room string
 	// user is the localpart, "ada" if it is "".
 	user string
@@ -66,8 +66,10 @@ func runStock(t *testing.T, row stockRow) {
 	w := newWorld(t, allowAll+row.policy, modules)
 	peers, rooms := map[string]*peer.Peer{}, map[string]matrix.RoomID{}
 	for i, step := range row.knocks {
-		if peers[step.server] == nil {
+		if peers[step.server] == nil && step.server == "" {
 			peers[step.server] = w.peer()
+		} else if peers[step.server] == nil {
+			peers[step.server] = w.named(t, matrix.ServerName(step.server))
 		}
 		if rooms[step.room] == "" {
 			rooms[step.room] = w.room(row.version, "knock")
