@@ -2,7 +2,7 @@
 use crate::globs;
 use alloc::string::String;
 use alloc::vec::Vec;
-use knockgate::{kv_get, kv_put, Knock, Settings};
+use knockgate::{kv_get, kv_put, Knock, Settings, Verdict};
 
 /// A second in milliseconds.
 pub const SECOND: i64 = 1000;
@@ -51,8 +51,8 @@ pub fn keep(key: &[u8], number: i64, ttl: i64) -> bool {
     kv_put(key, &number.to_le_bytes(), ttl.max(1))
 }
 
-/// A time in words, rounded up: "in 20 seconds", "in 2 hours".
-pub fn within(ms: i64) -> String {
+/// A time in words, rounded up: "20 seconds", "2 hours".
+pub fn span(ms: i64) -> String {
     let seconds = up(ms.max(1), SECOND);
     let (n, unit) = match seconds {
         0..=119 => (seconds, "second"),
@@ -61,8 +61,22 @@ pub fn within(ms: i64) -> String {
         _ => (up(seconds, 24 * 3600), "day"),
     };
     let many = if n == 1 { "" } else { "s" };
-    ["in ", &crate::settings::digits(n), " ", unit, many].concat()
+    [&crate::settings::digits(n), " ", unit, many].concat()
 }
+
+/// What is answered where the host keeps no more for the policy: as the setting says, and
+/// not an error, after a number of which the host would not ask the policy at all.
+#[allow(dead_code)]
+pub fn when_full(s: &Settings, message: &str) -> Verdict {
+    let verdict = match s.one_of("when_full", "deny", &["deny", "pass"]).as_str() {
+        "pass" => Verdict::pass(),
+        _ if message.is_empty() => Verdict::deny(FULL),
+        _ => Verdict::deny(String::from(message)),
+    };
+    verdict.code("no_room").note("the host keeps no more for this policy")
+}
+
+const FULL: &str = "There are too many knocks at the moment. Please try again later.";
 
 fn up(n: i64, unit: i64) -> i64 {
     n / unit + i64::from(n % unit > 0)

@@ -25,6 +25,7 @@ struct RateLimit {
     limits: Vec<Limit>,
     exempt: Vec<String>,
     message: String, // "" is that of the limit
+    full: Verdict,
 }
 
 struct Limit {
@@ -64,6 +65,7 @@ impl Policy for RateLimit {
         RateLimit {
             limits,
             exempt,
+            full: memory::when_full(s, &message),
             message,
         }
     }
@@ -87,10 +89,10 @@ impl Policy for RateLimit {
             let full = match limit.take(&digits(i as i64), phase, &who) {
                 Some(None) => continue,
                 Some(Some(full)) => full,
-                None => return Verdict::error([&path, ": there is no room for another counter"].concat()),
+                None => return self.full.clone(),
             };
             let message = if self.message.is_empty() {
-                ["There are too many knocks. Please try again ", &memory::within(full.wait), "."].concat()
+                ["There are too many knocks. Please try again in ", &memory::span(full.wait), "."].concat()
             } else {
                 self.message.clone()
             };
