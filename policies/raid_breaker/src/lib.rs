@@ -127,8 +127,10 @@ impl Threshold {
             count: s.number("count", 1, 1, MOST),
             window: seconds(&s, "window", 1, 1),
         };
-        if !s.has("count") || !s.has("window") {
-            s.fail("", "must have count and window");
+        for key in ["count", "window"] {
+            if !s.has(key) {
+                s.fail(key, "is missing; it must be a whole number");
+            }
         }
         Some(threshold)
     }

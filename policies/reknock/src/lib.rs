@@ -102,8 +102,8 @@ impl Reknock {
             return 0;
         }
         match k.user_membership_since_ms() {
-            // What a server claims of a time to come counts from now on.
-            Some(since) => since.min(now).saturating_add(self.after_decline) - now,
+            // It is what a server claims: a time to come counts from now on.
+            Some(since) => since.clamp(0, now) + self.after_decline - now,
             None => 0,
         }
     }
