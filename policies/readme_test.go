@@ -25,10 +25,18 @@ type fragment struct {
 	Policy []struct {
 		Name     string         `toml:"name"`
 		Module   string         `toml:"module"`
+		Mode     string         `toml:"mode"`
 		OnError  string         `toml:"on_error"`
 		Phases   []string       `toml:"phases"`
+		Rooms    []string       `toml:"rooms"`
+		Origins  []string       `toml:"origins"`
+		Grants   []string       `toml:"grants"`
 		Settings map[string]any `toml:"settings"`
 	} `toml:"policy"`
+	List []struct {
+		Name string `toml:"name"`
+		File string `toml:"file"`
+	} `toml:"list"`
 }
 
 // TestReadmes: each policy's README has the headings that all have, and the

@@ -1,4 +1,5 @@
 //! What settings of several policies have in common.
+#![allow(dead_code)] // each policy takes what it needs
 use alloc::string::String;
 use alloc::vec::Vec;
 use knockgate::{strip_port, Item, Settings};
@@ -52,7 +53,6 @@ fn checked(item: &Item, check: fn(&str) -> Option<&'static str>) -> Option<Strin
 }
 
 /// What is wrong with a glob for server names without port.
-#[allow(dead_code)]
 pub fn server_glob(glob: &str) -> Option<&'static str> {
     if let Some(wrong) = port(glob) {
         return Some(wrong);
@@ -65,7 +65,6 @@ pub fn server_glob(glob: &str) -> Option<&'static str> {
 }
 
 /// What is wrong with a glob for user IDs without port.
-#[allow(dead_code)]
 pub fn user_glob(glob: &str) -> Option<&'static str> {
     if !glob.starts_with(['@', '*', '?']) {
         return Some("must be a user ID such as @*:example.org, or begin with *");
@@ -74,7 +73,6 @@ pub fn user_glob(glob: &str) -> Option<&'static str> {
 }
 
 /// What is wrong with a glob for the IDs and aliases of rooms.
-#[allow(dead_code)]
 pub fn room_glob(glob: &str) -> Option<&'static str> {
     if !glob.starts_with(['!', '#', '*', '?']) {
         return Some("must be a room ID such as !abc:example.org, an alias such as #talk:example.org, or begin with *");
@@ -93,7 +91,6 @@ fn port(glob: &str) -> Option<&'static str> {
 }
 
 /// A number in digits, without the machinery of `format!`, which is 10 KB.
-#[allow(dead_code)]
 pub fn digits(mut n: i64) -> String {
     let negative = n < 0;
     let mut text = Vec::new();
