@@ -1,4 +1,5 @@
 //! What policies that remember have in common: keys, numbers in kv, and time.
+#![allow(dead_code)] // no policy uses all of it
 use crate::globs;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,7 +23,6 @@ pub fn server(k: &Knock) -> String {
 }
 
 /// The knocker's ID as keys have it: the server is that of [`server`].
-#[allow(dead_code)]
 pub fn user(k: &Knock) -> String {
     ["@", k.user_localpart().unwrap_or(""), ":", &server(k)].concat()
 }
@@ -35,7 +35,6 @@ pub fn key(parts: &[&str]) -> Vec<u8> {
 }
 
 /// The number at a key.
-#[allow(dead_code)]
 pub fn number(key: &[u8]) -> Option<i64> {
     let mut out = [0; 8];
     if kv_get(key, &mut out)?.len() != 8 {
@@ -46,7 +45,6 @@ pub fn number(key: &[u8]) -> Option<i64> {
 
 /// Keeps a number for ttl milliseconds, at least one: 0 would be without end. False past
 /// a quota.
-#[allow(dead_code)]
 pub fn keep(key: &[u8], number: i64, ttl: i64) -> bool {
     kv_put(key, &number.to_le_bytes(), ttl.max(1))
 }
@@ -66,7 +64,6 @@ pub fn span(ms: i64) -> String {
 
 /// What is answered where the host keeps no more for the policy: as the setting says, and
 /// not an error, after a number of which the host would not ask the policy at all.
-#[allow(dead_code)]
 pub fn when_full(s: &Settings, message: &str) -> Verdict {
     let verdict = match s.one_of("when_full", "deny", &["deny", "pass"]).as_str() {
         "pass" => Verdict::pass(),

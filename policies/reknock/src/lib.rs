@@ -6,12 +6,10 @@ extern crate alloc;
 use alloc::string::String;
 use knockgate::{kv_get, kv_put, now_ms, policy, Knock, Phase, Policy, Settings, Verdict};
 
-#[allow(dead_code)]
 #[path = "../../internal/rust/globs.rs"]
 mod globs;
 #[path = "../../internal/rust/memory.rs"]
 mod memory;
-#[allow(dead_code)]
 #[path = "../../internal/rust/settings.rs"]
 mod settings;
 use memory::{key, seconds};
