@@ -35,7 +35,7 @@ impl Policy for Greylist {
             ttl: seconds(s, "ttl", DAY, 1),
             remember: seconds(s, "remember", 30 * DAY, 1),
             exempt: settings::globs(s, "exempt_servers", settings::server_glob),
-            message: settings::message(s, "message", ""),
+            message: memory::message(s, "message"),
         };
         if policy.ttl <= policy.delay {
             s.fail("ttl", "must be more than delay");

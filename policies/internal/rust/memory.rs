@@ -11,6 +11,15 @@ pub const SECOND: i64 = 1000;
 /// The most seconds that a setting may name: a year.
 pub const MOST_SECONDS: i64 = 366 * 24 * 3600;
 
+/// The text of a setting for the knocker, "" if it is not set: then there is a sentence
+/// with a time in it.
+pub fn message(s: &Settings, key: &str) -> String {
+    if !s.has(key) {
+        return String::new();
+    }
+    crate::settings::message(s, key, FULL)
+}
+
 /// A setting in seconds, as milliseconds.
 pub fn seconds(s: &Settings, key: &str, default: i64, least: i64) -> i64 {
     s.number(key, default, least, MOST_SECONDS) * SECOND

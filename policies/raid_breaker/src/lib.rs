@@ -42,7 +42,7 @@ struct Scope<'a> {
 
 impl Policy for RaidBreaker {
     fn configure(s: &Settings) -> Self {
-        let message = settings::message(s, "message", "");
+        let message = memory::message(s, "message");
         let policy = RaidBreaker {
             room: Threshold::new(s, "room"),
             host: Threshold::new(s, "host"),

@@ -53,7 +53,7 @@ struct Full {
 
 impl Policy for RateLimit {
     fn configure(s: &Settings) -> Self {
-        let message = settings::message(s, "message", "");
+        let message = memory::message(s, "message");
         let exempt = settings::globs(s, "exempt_servers", settings::server_glob);
         let mut limits = Vec::new();
         for limit in &s.objects("limits") {

@@ -38,7 +38,7 @@ struct Record {
 
 impl Policy for Reknock {
     fn configure(s: &Settings) -> Self {
-        let message = settings::message(s, "message", "");
+        let message = memory::message(s, "message");
         let policy = Reknock {
             free_edits: s.number("free_edits", 2, 0, 1000),
             cooldown: seconds(s, "cooldown", HOUR, 1),
@@ -46,7 +46,7 @@ impl Policy for Reknock {
             after_decline: seconds(s, "after_decline", WEEK, 0),
             full: memory::when_full(s, &message),
             message,
-            declined_message: settings::message(s, "declined_message", ""),
+            declined_message: memory::message(s, "declined_message"),
         };
         if policy.max_backoff < policy.cooldown {
             s.fail("max_backoff", "must not be less than cooldown");
