@@ -26,7 +26,7 @@ class QuietHours extends Policy {
   always: bool = true;
   offset: i64 = 0;
   changes: Change[] = [];
-  message: string = MESSAGE;
+  message: string[] = MESSAGE.split(WHEN); // what is before, between and after {when}
 
   configure(s: Settings): void {
     this.readWindows(s);
@@ -34,10 +34,11 @@ class QuietHours extends Policy {
     if (offset == NONE) s.fail("offset", 'must be an offset from UTC from -14:00 to +14:00, such as "+01:00"');
     this.offset = offset;
     this.readChanges(s);
-    this.message = s.text("message", MESSAGE);
-    if (this.message.trim().length == 0) s.fail("message", "must not be empty: leave it out for the usual sentence");
-    const most = this.message.includes(WHEN) ? 512 - MOST_WHEN : 512;
-    if (String.UTF8.byteLength(this.message) > most) s.fail("message", "must be at most " + most.toString() + " bytes");
+    const message = s.text("message", MESSAGE);
+    if (message.trim().length == 0) s.fail("message", "must not be empty: leave it out for the usual sentence");
+    const most = message.includes(WHEN) ? 512 - MOST_WHEN : 512;
+    if (String.UTF8.byteLength(message) > most) s.fail("message", "must be at most " + most.toString() + " bytes");
+    this.message = message.split(WHEN);
   }
 
   private readWindows(s: Settings): void {
@@ -97,7 +98,7 @@ class QuietHours extends Policy {
     }
     const then = now + wait;
     const when = describe(then, this.offsetAt(then - offset));
-    return Verdict.deny(this.message.split(WHEN).join(when)).withCode("outside_hours")
+    return Verdict.deny(this.message.join(when)).withCode("outside_hours")
       .withNote("it is " + describe(now, offset));
   }
 }
