@@ -63,6 +63,7 @@ impl Policy for ProfileRules {
 }
 
 impl ProfileRules {
+    #[inline(never)]
     fn refuse(&self, code: &'static str, message: &'static str) -> Verdict {
         match &self.message {
             Some(own) => Verdict::deny(own.clone()).code(code),
@@ -108,6 +109,7 @@ impl ProfileRules {
 }
 
 /// Where an entry stands in the settings: `deny[2]`.
+#[inline(never)]
 fn place(key: &str, at: usize) -> String {
     [key, "[", &settings::digits(at as i64), "]"].concat()
 }
@@ -144,7 +146,7 @@ fn patterns(s: &Settings, key: &str) -> Vec<String> {
         let pattern = folded(&item.text);
         if item.text.len() > MAX_PATTERN {
             item.fail("must be at most 255 bytes");
-        } else if pattern.chars().all(|c| "*? ".contains(c)) {
+        } else if pattern.chars().all(|c| matches!(c, '*' | '?' | ' ')) {
             item.fail("would be found in every name: write a text that has letters");
         }
         list.push(["*", &pattern, "*"].concat());
@@ -159,7 +161,7 @@ fn names(s: &Settings, looks: &look::Looks) -> Vec<String> {
         let name = looks.of(&item.text, true);
         if item.text.len() > MAX_PATTERN {
             item.fail("must be at most 255 bytes");
-        } else if name.chars().all(|c| "*?".contains(c)) {
+        } else if name.chars().all(|c| matches!(c, '*' | '?')) {
             item.fail("must have letters or digits, which is all that is compared");
         }
         list.push(name);

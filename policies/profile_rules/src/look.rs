@@ -49,16 +49,17 @@ impl Looks {
         let mut list = Vec::new();
         for (letter, alike) in ALIKE {
             for c in alike.chars() {
-                list.push((c, letter));
+                // In order: Rust's own sorting is larger than all that is here.
+                let at = list.partition_point(|(other, _)| *other < c);
+                list.insert(at, (c, letter));
             }
         }
-        list.sort_unstable();
         Looks(list)
     }
 
     fn alike(&self, c: char) -> Option<char> {
-        let at = self.0.binary_search_by_key(&c, |(c, _)| *c).ok()?;
-        Some(self.0[at].1)
+        let at = self.0.partition_point(|(other, _)| *other < c);
+        self.0.get(at).filter(|(other, _)| *other == c).map(|(_, letter)| *letter)
     }
 
     /// The letter that a character looks like; None for what nobody looks at: signs,
@@ -73,8 +74,9 @@ impl Looks {
         if (0x300..0x370).contains(&n) || ignorable(c) {
             return None;
         }
-        if (0xe0..0x180).contains(&n) && PLAIN.as_bytes()[n - 0xe0] != b'.' {
-            return Some(PLAIN.as_bytes()[n - 0xe0] as char);
+        match PLAIN.as_bytes().get(n.wrapping_sub(0xe0)) {
+            None | Some(b'.') => {}
+            Some(plain) => return Some(*plain as char),
         }
         self.alike(c).or_else(|| Some(c).filter(|c| fold::letter(*c)))
     }

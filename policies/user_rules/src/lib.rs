@@ -139,7 +139,7 @@ impl Shape {
         let mut inside = false;
         for c in localpart.chars() {
             length += 1;
-            let parts = "._-=/+".contains(c);
+            let parts = matches!(c, '.' | '_' | '-' | '=' | '/' | '+');
             if !parts && !inside {
                 words += 1;
             }
