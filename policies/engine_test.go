@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/knockgate/knockgate/plugins"
@@ -68,6 +70,17 @@ func TestEngine(t *testing.T) {
 // needs returns the capabilities that a policy's module asks for.
 func needs(t *testing.T, name string) []string {
 	t.Helper()
+	return inspect(t, name).Capabilities
+}
+
+// speaksOPA says whether a module is of OPA's ABI.
+func speaksOPA(t *testing.T, name string) bool {
+	t.Helper()
+	return slices.ContainsFunc(inspect(t, name).Imports, func(s string) bool { return strings.HasPrefix(s, "env.") })
+}
+
+func inspect(t *testing.T, name string) *plugins.Inspection {
+	t.Helper()
 	wasm, err := os.ReadFile(filepath.Join(name, name+".wasm"))
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +89,7 @@ func needs(t *testing.T, name string) []string {
 	if in.Err != nil {
 		t.Fatalf("%s: %s: %v", name, in.Stage, in.Err)
 	}
-	return in.Capabilities
+	return in
 }
 
 // checkRefused: the module's schema refuses what it can, and configure the rest.

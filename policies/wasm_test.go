@@ -41,6 +41,9 @@ func TestBuiltModules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if speaksOPA(t, name) {
+				t.Skip("this host has the knock ABI alone: TestEngine holds the module to its cases")
+			}
 			m := compile(t, name)
 			grants := needs(t, name)
 			for _, f := range files {
