@@ -26,12 +26,17 @@ it is an ordinary make_knock and an ordinary send_knock. Times are from facts to
 verdict in one goroutine, and swing with the machine; their ratio to the floor, and
 above all the fuel, swing less.
 
+With --all the argument is a folder of policies, and each gets a row of a table: of its
+fixtures the median and the dearest.
+
 Exit codes: 0 measured, 2 the module or a file cannot be used.`,
 		Example: "  knockgate policy bench policies/server_rules\n  knockgate policy bench --json my_policy.wasm",
 		Args:    cobra.MaximumNArgs(1),
 	}
 	calls := cmd.Flags().Int("calls", 2000, "how `often` each knock is judged")
 	asJSON := cmd.Flags().Bool("json", false, "print one JSON object")
+	all := cmd.Flags().Bool("all", false, "measure every policy in the folder")
+	cmd.MarkFlagsMutuallyExclusive("all", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		arg := "."
 		if len(args) > 0 {
@@ -39,6 +44,12 @@ Exit codes: 0 measured, 2 the module or a file cannot be used.`,
 		}
 		if *calls < 1 || *calls > 1_000_000 {
 			return unusable(cmd, fmt.Errorf("--calls %d: must be 1 to 1000000", *calls))
+		}
+		if *all {
+			if err := benchAll(cmd.Context(), cmd.OutOrStdout(), arg, *calls); err != nil {
+				return unusable(cmd, err)
+			}
+			return nil
 		}
 		module, folder, err := policytest.Find(arg)
 		if err != nil {

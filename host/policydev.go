@@ -185,7 +185,7 @@ func (d *developer) rebuild(ctx context.Context) {
 	}
 	defer os.RemoveAll(temp)
 	built := filepath.Join(temp, filepath.Base(d.module))
-	_, in, err := buildPolicy(ctx, d.out, d.dir, built)
+	_, _, in, err := buildPolicy(ctx, d.out, d.dir, built)
 	if err == nil && in.Err != nil {
 		err = fmt.Errorf("a host refuses it: %s: %w", in.Stage, in.Err)
 	}

@@ -66,7 +66,7 @@ compiler.`,
 		if len(args) > 0 {
 			dir = args[0]
 		}
-		path, in, err := buildPolicy(cmd.Context(), cmd.ErrOrStderr(), dir, *out)
+		path, toolchain, in, err := buildPolicy(cmd.Context(), cmd.ErrOrStderr(), dir, *out)
 		if errors.Is(err, author.ErrUnusable) {
 			return unusable(cmd, err)
 		} else if err != nil {
@@ -74,7 +74,7 @@ compiler.`,
 		}
 		w := cmd.OutOrStdout()
 		grants := strings.Join(in.Capabilities, ", ")
-		fmt.Fprintf(w, "built %s\n  size     %d bytes\n  digest   %s\n  imports  %s\n  grants   %s\n", path, in.Size, in.Digest,
+		fmt.Fprintf(w, "built %s\n  with     %s\n  size     %d bytes\n  digest   %s\n  imports  %s\n  grants   %s\n", path, toolchain, in.Size, in.Digest,
 			importedBy(in.Imports), cmp.Or(grants, "needs none"))
 		if in.Err != nil {
 			return fmt.Errorf("%s: a host refuses it: %s: %w", path, in.Stage, in.Err)
@@ -85,34 +85,35 @@ compiler.`,
 }
 
 // buildPolicy builds the policy in dir to out, or to the module of the folder's name
-// if that is "", with its metadata, and looks at what came out. What the compiler says
-// goes to output.
-func buildPolicy(ctx context.Context, output io.Writer, dir, out string) (path string, in *plugins.Inspection, err error) {
+// if that is "", with its metadata, and looks at what came out. toolchain is what built it. What
+// the compiler says goes to output.
+func buildPolicy(ctx context.Context, output io.Writer, dir, out string) (path, toolchain string, in *plugins.Inspection, err error) {
 	name, err := author.Name(dir)
 	if err != nil {
-		return "", nil, err
+		return "", "", nil, err
 	}
 	if path = out; path == "" {
 		path = filepath.Join(dir, name+".wasm")
 	}
-	module, err := author.Build(ctx, dir, output)
+	built, err := author.Build(ctx, dir, output)
 	if err != nil {
-		return "", nil, err
+		return "", "", nil, err
 	}
+	module := built.Module
 	metadata := filepath.Join(dir, "metadata.json")
 	if _, err := os.Stat(metadata); err == nil {
 		text, err := readWhole(metadata, 1<<20)
 		if err != nil {
-			return "", nil, err
+			return "", "", nil, err
 		}
 		if module, err = plugins.Annotate(module, text); err != nil {
-			return "", nil, fmt.Errorf("%s: %w", metadata, err)
+			return "", "", nil, fmt.Errorf("%s: %w", metadata, err)
 		}
 	}
 	if err := replaceModule(path, module); err != nil {
-		return "", nil, err
+		return "", "", nil, err
 	}
-	return path, plugins.Inspect(module), nil
+	return path, built.Toolchain, plugins.Inspect(module), nil
 }
 
 // importedBy says in one line what a module imports: the functions of the host by

@@ -25,10 +25,18 @@ type fragment struct {
 	Policy []struct {
 		Name     string         `toml:"name"`
 		Module   string         `toml:"module"`
+		Mode     string         `toml:"mode"`
 		OnError  string         `toml:"on_error"`
 		Phases   []string       `toml:"phases"`
+		Rooms    []string       `toml:"rooms"`
+		Origins  []string       `toml:"origins"`
+		Grants   []string       `toml:"grants"`
 		Settings map[string]any `toml:"settings"`
 	} `toml:"policy"`
+	List []struct {
+		Name string `toml:"name"`
+		File string `toml:"file"`
+	} `toml:"list"`
 }
 
 // TestReadmes: each policy's README has the headings that all have, and the
@@ -52,7 +60,10 @@ func TestReadmes(t *testing.T) {
 			if len(blocks) < 2 {
 				t.Fatalf("%d examples, want at least 2", len(blocks))
 			}
-			m := compile(t, name)
+			var m module
+			if !speaksOPA(t, name) { // whose examples TestMetadata holds to the schema
+				m = compile(t, name)
+			}
 			for _, b := range blocks {
 				tryExample(t, m, name, b[1])
 			}
@@ -83,6 +94,9 @@ func tryExample(t *testing.T, m module, name, text string) {
 			if phase != abi.MakeKnock.String() && phase != abi.SendKnock.String() {
 				t.Errorf("phase %q", phase)
 			}
+		}
+		if m.code == nil {
+			continue
 		}
 		settings, err := json.Marshal(p.Settings)
 		if err != nil {

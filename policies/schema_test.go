@@ -20,6 +20,13 @@ import (
 // the policy's configure has to tell: what depends on another setting, and what
 // a text says.
 var onlyConfigure = map[string][]string{
+	"expr/refused_when": { // what is in the text
+		"rules[0].when", "rules[1].when", "rules[2].when", "rules[3].when", "rules[4].when", "rules[5].when", "rules[6].when", "rules[7].when", "rules[8].when", "rules[9].when", "rules[10].when", "rules[12].when", "rules[13].when", "rules[14].when", "rules[15].when", "rules[16].when", "rules[17].when", "rules[18].when", "rules[19].when", "rules[20].when", "rules[21].when", "rules[22].when", "rules[23].when", "rules[24].when", "rules[25].when", "rules[26].when", "rules[27].when",
+	},
+	"expr/refused_rules": {
+		"rules[3].message", // nobody is told of allow
+		"rules[4].message", // a space
+	},
 	"reason_rules/refused": {
 		"forbidden[2]", "forbidden[3]", "forbidden[4]", // found in every reason
 		"min",         // more than max

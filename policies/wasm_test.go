@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 
@@ -13,13 +15,20 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/knockgate/knockgate/policies"
 	"github.com/knockgate/knockgate/policies/internal/fixture"
 	"github.com/knockgate/knockgate/sdk/abi"
 	"github.com/knockgate/knockgate/sdk/go/policy"
 )
 
 // stock names the policies that are shipped.
-var stock = []string{"reason_rules", "server_rules"}
+var stock = func() []string {
+	names, err := policies.Names()
+	if err != nil || len(names) < 2 {
+		panic(fmt.Sprintf("policies %q, %v", names, err))
+	}
+	return names
+}()
 
 // TestBuiltModules holds the committed modules to the cases that the native
 // tests hold the source to. The driver is a second, small host: it shows that
@@ -32,8 +41,15 @@ func TestBuiltModules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if speaksOPA(t, name) {
+				t.Skip("this host has the knock ABI alone: TestEngine holds the module to its cases")
+			}
 			m := compile(t, name)
+			grants := needs(t, name)
 			for _, f := range files {
+				if (len(grants) > 0 || f.Reaches()) && len(f.Refused) == 0 {
+					continue
+				}
 				t.Run(f.Name, func(t *testing.T) { runFile(t, m, f) })
 			}
 		})
@@ -53,7 +69,7 @@ func runFile(t *testing.T, m module, f fixture.File) {
 		t.Fatal(faults)
 	}
 	for _, c := range f.Cases {
-		facts := c.Facts.ABI()
+		facts := c.ABI()
 		if wrong := c.Want.Check(g.decide(t, &facts)); wrong != "" {
 			t.Errorf("%s: %s", c.Name, wrong)
 		}
@@ -101,6 +117,13 @@ func compile(t testing.TB, name string) module {
 	host := r.NewHostModuleBuilder(abi.Module)
 	host.NewFunctionBuilder().WithFunc(func(level, ptr, size uint32) {}).Export(abi.ImportLog)
 	host.NewFunctionBuilder().WithFunc(func() uint64 { return 0 }).Export(abi.ImportNowMS)
+	host.NewFunctionBuilder().WithFunc(globMatch).Export(abi.ImportGlobMatch)
+	host.NewFunctionBuilder().WithFunc(func(acl, aclLen, server, serverLen uint32) uint32 { panic("this host has no rooms") }).Export(abi.ImportACLAllows)
+	// It remembers nothing, as a host may at any time, and has no lists.
+	host.NewFunctionBuilder().WithFunc(func(key, size, out, room uint32) int32 { return abi.KVLimit }).Export(abi.ImportKVGet)
+	host.NewFunctionBuilder().WithFunc(func(key, size, value, length uint32, ttl int64) int32 { return abi.KVLimit }).Export(abi.ImportKVPut)
+	host.NewFunctionBuilder().WithFunc(func(key, size uint32, delta, ttl int64) int64 { return abi.KVLimit }).Export(abi.ImportKVIncr)
+	host.NewFunctionBuilder().WithFunc(func(list, size, key, length uint32) int32 { return abi.KVLimit }).Export(abi.ImportListHas)
 	if _, err := host.Instantiate(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +138,27 @@ func compile(t testing.TB, name string) module {
 	m := module{r, code}
 	compiled.byName[name] = m
 	return m
+}
+
+// globMatch is the host function, by regular expressions.
+func globMatch(_ context.Context, mod api.Module, pattern, patternLen, text, textLen uint32) uint32 {
+	p, ok := mod.Memory().Read(pattern, patternLen)
+	s, ok2 := mod.Memory().Read(text, textLen)
+	if !ok || !ok2 {
+		panic("glob_match outside memory")
+	}
+	lower := func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}
+	expr := regexp.QuoteMeta(strings.Map(lower, string(p)))
+	expr = strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(expr)
+	if regexp.MustCompile(`(?s)^` + expr + `$`).MatchString(strings.Map(lower, string(s))) {
+		return 1
+	}
+	return 0
 }
 
 type guest struct {
@@ -214,7 +258,8 @@ func BenchmarkGuest(b *testing.B) {
 				b.Fatal(faults)
 			}
 			reason := "Hello, I am Alice from the reading group and would like to join the talks on Thursday."
-			facts := fixture.Facts{Reason: &reason}.ABI()
+			facts := fixture.Facts{}.ABI()
+			facts.Reason = abi.Some(reason)
 			frame := abi.AppendFrame(nil, &facts)
 			if !g.mod.Memory().Write(g.buffer, frame) {
 				b.Fatal("the buffer is not in memory")

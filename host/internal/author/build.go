@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -18,6 +19,16 @@ type job struct {
 	out    string    // where the toolchain is to put the module
 	temp   string    // a folder that is there during the build
 	output io.Writer // for what a compiler says
+	// toolchain is the compiler that built, with its version: the build sets it.
+	toolchain string
+}
+
+// Built is what a build made.
+type Built struct {
+	Module []byte
+	// Toolchain is the compiler's name and version, such as "rustc 1.63.0". From the
+	// same source it makes the same module, in whatever folder.
+	Toolchain string
 }
 
 // ErrUnusable is wrapped by errors that are not the policy's: there is no source, or
@@ -29,9 +40,9 @@ type unusable struct{ error }
 
 func (unusable) Is(target error) bool { return target == ErrUnusable }
 
-// Build builds the policy in a folder and returns its module. What the compiler says
-// goes to output. Where a tool is missing, the error says how to install it.
-func Build(ctx context.Context, dir string, output io.Writer) (module []byte, err error) {
+// Build builds the policy in a folder. What the compiler says goes to output. Where a
+// tool is missing, the error says how to install it.
+func Build(ctx context.Context, dir string, output io.Writer) (built *Built, err error) {
 	l, err := detect(dir)
 	if err != nil {
 		return nil, unusable{err}
@@ -48,7 +59,32 @@ func Build(ctx context.Context, dir string, output io.Writer) (module []byte, er
 	if err := l.build(j); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(j.out)
+	module, err := os.ReadFile(j.out)
+	return &Built{module, j.toolchain}, err
+}
+
+// sdk returns the folder of a language's SDK, relative to the policy's: sdk in it, or
+// where the policy is in a tree that has the SDKs, that one's sdk/LANGUAGE.
+func (j *job) sdk(language string) (string, error) {
+	if _, err := os.Stat(filepath.Join(j.dir, "sdk")); err == nil {
+		return "sdk", nil
+	}
+	up := "."
+	for dir := j.dir; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "sdk", language)); err == nil {
+			return filepath.Join(up, "sdk", language), nil
+		}
+		up = filepath.Join(up, "..")
+	}
+	return "", unusable{fmt.Errorf("%s: the SDK is neither in sdk nor in sdk/%s of a folder above", j.dir, language)}
+}
+
+// version is a number as toolchains give their version.
+var version = regexp.MustCompile(`\d+\.\d+\.\d+`)
+
+// builtBy notes the toolchain by its name and what it says of its version.
+func (j *job) builtBy(name, said string) {
+	j.toolchain = strings.TrimSpace(name + " " + version.FindString(said))
 }
 
 // tool is a program that a build needs.
@@ -107,6 +143,13 @@ func buildGo(j *job) error {
 	if err != nil {
 		return err
 	}
+	cmd := exec.CommandContext(j.ctx, program, "env", "GOVERSION")
+	cmd.Dir, cmd.Env = j.dir, append(os.Environ(), goSettings...)
+	said, err := cmd.Output()
+	if err != nil {
+		return err
+	}
+	j.toolchain = strings.TrimSpace(string(said))
 	return j.run(goSettings, program, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared", "-ldflags=-s -w", "-o", j.out, ".")
 }
 
@@ -135,12 +178,17 @@ func buildC(j *job) error {
 	if err != nil {
 		return err
 	}
+	sdk, err := j.sdk("c")
+	if err != nil {
+		return err
+	}
+	j.builtBy("clang", j.ask(clang, "--version"))
 	args := []string{
-		"--target=wasm32", "-Os", "-std=c17", "-Wall", "-nostdlib", "-ffreestanding", "-mbulk-memory", "-I", "sdk",
+		"--target=wasm32", "-Os", "-std=c17", "-Wall", "-nostdlib", "-ffreestanding", "-mbulk-memory", "-I", sdk,
 		"-fuse-ld=" + linker,
 		"-Wl,--no-entry", "-Wl,-z,stack-size=16384", "-Wl,--stack-first", "-Wl,--strip-all", "-Wl,--gc-sections", "-o", j.out,
 	}
-	for _, folder := range [...]string{".", "sdk"} {
+	for _, folder := range [...]string{".", sdk} {
 		files, err := filepath.Glob(filepath.Join(j.dir, folder, "*.c"))
 		if err != nil {
 			return err

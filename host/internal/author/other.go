@@ -18,8 +18,8 @@ const maxModule = 64 << 20
 
 const ascInstall = "Run this in %s: npm install --save-exact assemblyscript@0.28.20"
 
-// buildAssemblyScript builds with the asc of the policy's folder, of one above it, or of
-// PATH.
+// buildAssemblyScript builds with the asc of the policy's folder, of one above it, of the
+// SDK's folder, or of PATH.
 func buildAssemblyScript(j *job) error {
 	var asc string
 	for dir := j.dir; asc == ""; dir = filepath.Dir(dir) {
@@ -28,6 +28,12 @@ func buildAssemblyScript(j *job) error {
 			asc = at
 		} else if dir == filepath.Dir(dir) {
 			break
+		}
+	}
+	if sdk, err := j.sdk("assemblyscript"); err == nil && asc == "" {
+		at := filepath.Join(j.dir, sdk, "node_modules", ".bin", "asc")
+		if _, err := os.Stat(at); err == nil {
+			asc = at
 		}
 	}
 	if asc == "" {
@@ -42,8 +48,13 @@ func buildAssemblyScript(j *job) error {
 	}
 	config, err := j.first("asconfig.json", "sdk/asconfig.json")
 	if err != nil {
-		return err
+		sdk, missing := j.sdk("assemblyscript")
+		if missing != nil {
+			return err
+		}
+		config = filepath.Join(sdk, "asconfig.json")
 	}
+	j.builtBy("asc", j.ask(asc, "--version"))
 	return j.run(nil, asc, entry, "-o", j.out, "--config", config)
 }
 
@@ -68,11 +79,16 @@ func buildRego(j *job) error {
 	if err != nil {
 		return err
 	}
+	sdk, err := j.sdk("rego")
+	if err != nil {
+		return err
+	}
+	j.builtBy("opa", j.ask(opa, "version"))
 	bundle := filepath.Join(j.temp, "bundle.tar.gz")
 	args := []string{"build", "-t", "wasm", "-e", "knock/verdict", "-o", bundle}
 	var files []string
 	judges := false
-	for _, folder := range [...]string{".", "sdk"} {
+	for _, folder := range [...]string{".", sdk} {
 		found, err := filepath.Glob(filepath.Join(j.dir, folder, "*.rego"))
 		if err != nil {
 			return err

@@ -63,6 +63,7 @@ func buildRust(j *job) error {
 	if err != nil {
 		return err
 	}
+	j.builtBy("rustc", r.version)
 	if r.cargo == "" && r.source == "" {
 		return r.build(j)
 	}
@@ -77,7 +78,12 @@ func (r *rustc) buildWithCargo(j *job) error {
 	}
 	target := filepath.Join(j.dir, "target")
 	args := []string{"build", "--release", "--offline", "--target", wasmTarget, "--target-dir", target}
-	env := []string{"RUSTFLAGS=" + rustFlags, "RUSTC=" + r.path}
+	// No folder of this machine is to be in the module.
+	flags := append(strings.Fields(rustFlags), "--remap-path-prefix="+j.dir+"=.")
+	if sdk, err := j.sdk("rust"); err == nil {
+		flags = append(flags, "--remap-path-prefix="+filepath.Join(j.dir, sdk)+"=sdk")
+	}
+	env := []string{"CARGO_ENCODED_RUSTFLAGS=" + strings.Join(flags, "\x1f"), "RUSTC=" + r.path}
 	if old(r.version) {
 		args = append(args, "--features", "std")
 	}
@@ -110,9 +116,13 @@ const rustFlags = "-C link-arg=-zstack-size=32768"
 
 // build builds without cargo, which a policy with no crate but the SDK can do without.
 func (r *rustc) build(j *job) error {
-	common := []string{"--edition", "2021", "--target", wasmTarget, "-C", "opt-level=s", "-C", "panic=abort", "-C", "codegen-units=1"}
+	sdk, err := j.sdk("rust")
+	if err != nil {
+		return err
+	}
+	common := []string{"--edition", "2021", "--target", wasmTarget, "--remap-path-prefix=" + j.dir + "=.", "-C", "opt-level=s", "-C", "panic=abort", "-C", "codegen-units=1"}
 	library := filepath.Join(j.temp, "libknockgate.rlib")
-	args := append(slices.Clone(common), "--crate-type", "rlib", "--crate-name", "knockgate", "-o", library, filepath.Join("sdk", "src", "lib.rs"))
+	args := append(slices.Clone(common), "--crate-type", "rlib", "--crate-name", "knockgate", "-o", library, filepath.Join(sdk, "src", "lib.rs"))
 	if old(r.version) {
 		args = append(args, "--cfg", `feature="std"`)
 	}

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 	"github.com/knockgate/knockgate/plugins"
 )
 
-// sumsName is the file that names the toolchain and the digest of each module.
+// sumsName is the file that names the digest and the toolchain of each module.
 const sumsName = "SHA256SUMS"
 
 func main() { os.Exit(run()) }
@@ -46,25 +47,48 @@ func policiesFolder() (string, error) {
 	return filepath.Join(strings.TrimSpace(string(out)), "policies"), nil
 }
 
-// rebuild builds every policy in its place.
+// rebuild builds every policy in its place. One whose compiler is missing keeps its
+// module, which still gets the metadata that is there now.
 func rebuild(folder string) error {
 	names, err := policyNames(folder)
 	if err != nil {
 		return err
 	}
-	sums, err := build(folder, names, func(name string) string {
-		return filepath.Join(folder, name, name+".wasm")
-	})
+	old, err := readSums(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	b, err := newBuilder(folder)
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(folder, sumsName), sums)
+	defer b.close()
+	var sums bytes.Buffer
+	for _, name := range names {
+		path := filepath.Join(folder, name, name+".wasm")
+		wasm, toolchain, err := b.build(name)
+		if missing := (*missingError)(nil); errors.As(err, &missing) && old[name].toolchain != "" {
+			fmt.Fprintf(os.Stderr, "build: %s: its module of %s stays: %v\n", name, old[name].toolchain, err)
+			toolchain = old[name].toolchain
+			wasm, err = os.ReadFile(path)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if wasm, err = annotate(folder, name, wasm); err != nil {
+			return err
+		}
+		if err := writeFile(path, wasm); err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "# built with %s\n%x  %s/%s.wasm\n", toolchain, sha256.Sum256(wasm), name, name)
+	}
+	return writeFile(filepath.Join(folder, sumsName), sums.Bytes())
 }
 
-// policyNames returns the folders that hold a policy in Go: those with a
-// main.go.
+// policyNames returns the folders that hold a policy: those with a metadata.json.
 func policyNames(folder string) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(folder, "*", "main.go"))
+	paths, err := filepath.Glob(filepath.Join(folder, "*", "metadata.json"))
 	if err != nil {
 		return nil, err
 	}
@@ -79,46 +103,93 @@ func policyNames(folder string) ([]string, error) {
 	return names, nil
 }
 
-// build builds the named policies, each to the path that place gives, and
-// returns the text of SHA256SUMS.
-func build(folder string, names []string, place func(name string) string) ([]byte, error) {
-	version, err := toolchain()
+// sum is what SHA256SUMS says of a module.
+type sum struct {
+	toolchain string // that built it
+	digest    string
+}
+
+// readSums returns what SHA256SUMS says, by the policy's name. A comment names the
+// toolchain of the line that follows.
+func readSums(folder string) (map[string]sum, error) {
+	text, err := os.ReadFile(filepath.Join(folder, sumsName))
 	if err != nil {
 		return nil, err
 	}
-	var sums bytes.Buffer
-	fmt.Fprintf(&sums, "# built with %s\n", version)
-	for _, name := range names {
-		temp, err := os.MkdirTemp("", "knockgate-build-")
-		if err != nil {
-			return nil, err
+	sums := map[string]sum{}
+	toolchain := ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		if said, ok := strings.CutPrefix(line, "# built with "); ok {
+			toolchain = said
+			continue
 		}
-		wasm, err := compile(folder, name, filepath.Join(temp, "policy.wasm"))
-		if err := errors.Join(err, os.RemoveAll(temp)); err != nil {
-			return nil, err
+		digest, path, ok := strings.Cut(line, "  ")
+		name, _, ok2 := strings.Cut(path, "/")
+		if !ok || !ok2 || toolchain == "" || path != name+"/"+name+".wasm" {
+			return nil, fmt.Errorf("%s: %q is not a digest and NAME/NAME.wasm below the toolchain", sumsName, line)
 		}
-		if wasm, err = annotate(folder, name, wasm); err != nil {
-			return nil, err
-		}
-		if err := writeFile(place(name), wasm); err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(&sums, "%x  %s/%s.wasm\n", sha256.Sum256(wasm), name, name)
+		sums[name] = sum{toolchain, digest}
 	}
-	return sums.Bytes(), nil
+	return sums, nil
 }
 
-// compile builds one policy and returns the module. Neither the folder of the
-// checkout nor the state of its repository is in it.
-func compile(folder, name, out string) ([]byte, error) {
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared",
-		"-ldflags=-s -w", "-o", out, "./"+name)
-	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), settings...)
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s: %v\n%s", name, err, text)
+// builder builds policies as "knockgate policy build" does: it runs that, since no
+// policy imports the host.
+type builder struct {
+	folder  string // policies
+	temp    string
+	program string
+}
+
+// newBuilder builds the program for the policies of a folder.
+func newBuilder(folder string) (*builder, error) {
+	temp, err := os.MkdirTemp("", "knockgate-build-")
+	if err != nil {
+		return nil, err
 	}
-	return os.ReadFile(out)
+	b := &builder{folder, temp, filepath.Join(temp, "knockgate")}
+	cmd := exec.Command("go", "build", "-o", b.program, "../host")
+	cmd.Dir = folder
+	if text, err := cmd.CombinedOutput(); err != nil {
+		b.close()
+		return nil, fmt.Errorf("host: %v\n%s", err, text)
+	}
+	return b, nil
+}
+
+func (b *builder) close() { os.RemoveAll(b.temp) }
+
+// missingError reports that the compiler of a policy is not here.
+type missingError struct{ why string }
+
+func (e *missingError) Error() string { return e.why }
+
+// build builds one policy and returns the module and the toolchain that made it. The
+// error is a *missingError if there is no compiler. Neither the folder of the checkout
+// nor the state of its repository is in the module.
+func (b *builder) build(name string) (wasm []byte, toolchain string, err error) {
+	out := filepath.Join(b.temp, name+".wasm")
+	cmd := exec.Command(b.program, "policy", "build", name, "-o", out)
+	cmd.Dir = b.folder
+	var said, faults strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &faults
+	if err := cmd.Run(); err != nil {
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 2 {
+			return nil, "", &missingError{strings.TrimSpace(faults.String())}
+		}
+		return nil, "", fmt.Errorf("%v\n%s%s", err, &faults, &said)
+	}
+	for line := range strings.Lines(said.String()) {
+		if with, ok := strings.CutPrefix(strings.TrimSpace(line), "with "); ok {
+			toolchain = strings.TrimSpace(with)
+		}
+	}
+	if toolchain == "" {
+		return nil, "", fmt.Errorf("policy build does not say what it built with:\n%s", &said)
+	}
+	wasm, err = os.ReadFile(out)
+	return wasm, toolchain, err
 }
 
 // annotate puts the policy's metadata.json into its module.
@@ -132,20 +203,6 @@ func annotate(folder, name string, wasm []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return wasm, nil
-}
-
-// settings are what of the environment could change the result.
-var settings = []string{
-	"GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "CGO_ENABLED=0", "GOTOOLCHAIN=local",
-	"GOFLAGS=", "GOEXPERIMENT=", "GODEBUG=", "GOFIPS140=off", "GOWORK=off",
-}
-
-// toolchain returns the version of the Go that builds, such as "go1.26.8".
-func toolchain() (string, error) {
-	cmd := exec.Command("go", "env", "GOVERSION")
-	cmd.Env = append(os.Environ(), settings...)
-	out, err := cmd.Output()
-	return strings.TrimSpace(string(out)), err
 }
 
 // writeFile replaces a file at once, so that a host which watches the folder
