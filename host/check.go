@@ -70,7 +70,10 @@ type check struct {
 }
 
 func checks(cfg *config.Config) []check {
-	list := []check{{"state", checkState}, {"policies", checkPolicies}, {"store", checkStore}, {"certificate", checkCertificate}}
+	list := []check{{"state", checkState}, {"policies", checkPolicies}, {"store", checkStore}}
+	if !cfg.Listen.Plain {
+		list = append(list, check{"certificate", checkCertificate})
+	}
 	if cfg.Upstream != nil {
 		return append(list, check{"upstream", checkUpstream})
 	}
@@ -125,11 +128,8 @@ func checkCertificate(_ context.Context, cfg *config.Config) (string, error) {
 		}
 		return "until " + cert.Leaf.NotAfter.Format(time.DateOnly), nil
 	}
-	for _, file := range [...]string{certificate.CertificateFile, certificate.KeyFile} {
-		if _, err := os.Stat(filepath.Join(cfg.StateDir, file)); err != nil {
-			continue
-		}
-		// One of the files is there, so nothing is made.
+	if _, err := os.Stat(filepath.Join(cfg.StateDir, certificate.CertificateFile)); err == nil {
+		// It is there, so nothing is made.
 		cert, _, err := certificate.LoadOrCreate(cfg.StateDir, cfg.ServerName.Host(), time.Now())
 		if err != nil {
 			return "", err

@@ -4,6 +4,7 @@
 package certificate
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -38,9 +39,21 @@ func SelfSigned(host string, now time.Time) (certPEM, keyPEM []byte, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, nil, err
+	}
+	if certPEM, err = selfSign(key, host, now); err != nil {
+		return nil, nil, err
+	}
+	return certPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), nil
+}
+
+// selfSign returns a new certificate of key as PEM.
+func selfSign(key crypto.Signer, host string, now time.Time) ([]byte, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
@@ -58,28 +71,21 @@ func SelfSigned(host string, now time.Time) (certPEM, keyPEM []byte, err error) 
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	return certPEM, keyPEM, nil
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }
 
 // LoadOrCreate returns the certificate kept in dir, or makes a self-signed one
-// for host there if neither of its two files exists. created tells which.
+// for host there if there is none. created tells which. A key that is there without
+// a certificate, as a kill between the two leaves it, is the new one's.
 //
-// It fails, changing nothing, where one file is there without the other, where
+// It fails, changing nothing, where the certificate is there without its key, where
 // they do not fit each other, and where the certificate has expired or is for
 // another host.
 func LoadOrCreate(dir, host string, now time.Time) (cert tls.Certificate, created bool, err error) {
 	certPath, keyPath := filepath.Join(dir, CertificateFile), filepath.Join(dir, KeyFile)
-	_, certErr := os.Stat(certPath)
-	_, keyErr := os.Stat(keyPath)
-	if errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist) {
+	if _, err := os.Stat(certPath); errors.Is(err, fs.ErrNotExist) {
 		if err := create(certPath, keyPath, host, now); err != nil {
 			return cert, false, err
 		}
@@ -107,18 +113,60 @@ func Load(certPath, keyPath string) (tls.Certificate, error) {
 	return cert, nil
 }
 
-// create writes the key first, so that a certificate is never there alone.
+// create writes the key first, unless there is one, so that a certificate is never
+// there alone.
 func create(certPath, keyPath, host string, now time.Time) error {
+	if _, err := os.Stat(keyPath); err == nil {
+		key, err := loadKey(keyPath)
+		if err != nil {
+			return err
+		}
+		certPEM, err := selfSign(key, host, now)
+		if err != nil {
+			return fmt.Errorf("self-signed certificate for %q: %w", host, err)
+		}
+		return replace(certPath, certPEM, 0o644)
+	}
 	certPEM, keyPEM, err := SelfSigned(host, now)
 	if err != nil {
 		return fmt.Errorf("self-signed certificate for %q: %w", host, err)
 	}
-	if err := os.WriteFile(keyPath, keyPEM, 0o600); err != nil {
+	if err := replace(keyPath, keyPEM, 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(certPath, certPEM, 0o644); err != nil {
+	if err := replace(certPath, certPEM, 0o644); err != nil {
 		os.Remove(keyPath)
 		return err
 	}
 	return nil
+}
+
+// loadKey returns a key that SelfSigned has made.
+func loadKey(path string) (crypto.Signer, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if block, _ := pem.Decode(text); block != nil {
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if signer, ok := key.(crypto.Signer); err == nil && ok {
+			return signer, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: no key in PEM, and no certificate beside it; move it away to have new ones made", path)
+}
+
+// replace writes a file in one step: whoever reads it finds all of it or nothing,
+// also after a kill.
+func replace(path string, text []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // of no effect once it is renamed
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }

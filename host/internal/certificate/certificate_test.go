@@ -32,6 +32,31 @@ func TestLoadOrCreate(t *testing.T) {
 	}
 }
 
+// TestKilledBetweenTheTwo: a key without its certificate gets one, and stays.
+func TestKilledBetweenTheTwo(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	if _, _, err := LoadOrCreate(dir, "127.0.0.1", now); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(filepath.Join(dir, KeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, CertificateFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, created, err := LoadOrCreate(dir, "127.0.0.1", now); err != nil || !created {
+		t.Errorf("created %v, %v; want a new certificate", created, err)
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, KeyFile)); err != nil || string(after) != string(key) {
+		t.Errorf("the key has changed: %v", err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 2 {
+		t.Errorf("%d files, %v; want the two", len(files), err)
+	}
+}
+
 func TestLoadOrCreateRefuses(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	tests := []struct {
@@ -48,6 +73,14 @@ func TestLoadOrCreateRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "127.0.0.1", now, KeyFile},
+		{"no key in place of both", func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Join(dir, CertificateFile)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, KeyFile), []byte("mine"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "127.0.0.1", now, "move it away"},
 		{"key of another certificate", func(t *testing.T, dir string) {
 			_, key, err := SelfSigned("127.0.0.1", now)
 			if err != nil {
