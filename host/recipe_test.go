@@ -183,6 +183,9 @@ func (p *recipe) run(t *testing.T, path string, args []string, file, dir string)
 // sent, everything else gets to the homeserver, and no way to write the knock
 // endpoints gets there past the gateway.
 func TestRecipes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one knock at a time, of which other tests make many")
+	}
 	for _, r := range recipes {
 		t.Run(r.file, func(t *testing.T) {
 			p := startRecipe(t, r.program, readRecipe(t, r.file))
@@ -291,6 +294,9 @@ func (p *recipe) ask(t *testing.T, request string) (int, []byte) {
 // TestCarelessRecipes: what is easily done wrong in these programs is found by the
 // doctor, which names what to change there.
 func TestCarelessRecipes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one knock at a time, of which other tests make many")
+	}
 	tests := []struct {
 		name string
 		program

@@ -8,6 +8,9 @@ import (
 
 // TestStockExpr: what an expression says of a knock over TLS reaches the knocker.
 func TestStockExpr(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one knock at a time, of which other tests make many")
+	}
 	for _, row := range []stockRow{{
 		name: "by phase, reason and server",
 		policy: `

@@ -13,6 +13,9 @@ import (
 
 // TestStockPoliciesByRules: what policies that go by rules decide reaches the knocker.
 func TestStockPoliciesByRules(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one knock at a time, of which other tests make many")
+	}
 	list := filepath.Join(t.TempDir(), "spam.txt")
 	hash := sha256.Sum256([]byte("127.0.0.1"))
 	entries := "@eve:*\nsha256:" + base64.StdEncoding.EncodeToString(hash[:]) + "\n"

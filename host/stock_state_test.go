@@ -16,6 +16,9 @@ import (
 
 // TestStockPoliciesThatRemember: what policies keep between knocks decides later ones.
 func TestStockPoliciesThatRemember(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one knock at a time, of which other tests make many")
+	}
 	for _, row := range []stockRow{{
 		name: "rate_limit",
 		policy: `

@@ -106,6 +106,9 @@ func runStock(t *testing.T, row stockRow) {
 
 // TestStockPolicies: what the first two policies decide reaches the knocker.
 func TestStockPolicies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one knock at a time, of which other tests make many")
+	}
 	for _, row := range []stockRow{{
 		name: "server_rules",
 		policy: `

@@ -33,6 +33,9 @@ func run32(n int) []byte { return join(u32(n), []byte{byte(I32)}) }
 // by number) that must not reach an engine. Each is refused with the figure
 // and the limit, or what is wrong, and without memory to speak of.
 func TestHostileScan(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine does all of it")
+	}
 	table := func(size ...[]byte) []byte {
 		return wasm(sec(secTable, vec(join([]byte{byte(FuncRef)}, join(size...)))))
 	}

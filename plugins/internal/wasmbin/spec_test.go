@@ -227,6 +227,9 @@ func (w *specWorld) do(c specCommand) string {
 // wazero takes is accepted, and what wazero refuses is not made acceptable by
 // the rewriting.
 func TestSpec(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine does all of it")
+	}
 	dir := specDir(t)
 	for _, e := range engines {
 		if testing.Short() && e.name == "interpreter" {
