@@ -48,6 +48,9 @@ func TestConfigurations(t *testing.T) {
 		if got, want := cfg.Policies.Dir, "/"+policiesDir; got != want {
 			t.Errorf("%s: policies.dir %q, want %q", file, got, want)
 		}
+		if recipe := read(t, "../recipes/nginx-knocks.conf"); cfg.Listen.Plain && !strings.Contains(recipe, "http://"+cfg.Listen.Federation.String()+";") {
+			t.Errorf("%s: plain HTTP on %s, which the recipes do not hand on to", file, cfg.Listen.Federation)
+		}
 		if len(cfg.Policies.Chain) == 0 {
 			t.Errorf("%s has no policy", file)
 		}

@@ -45,6 +45,9 @@ func (r *release) makeCommon(ctx context.Context, tree string) error {
 			return err
 		}
 	}
+	if err := copyTree(filepath.Join(r.root, "host/recipes"), filepath.Join(tree, "usr/share/doc/knockgate/recipes")); err != nil {
+		return err
+	}
 	return copyFile(filepath.Join(r.root, "host/package/files/config.toml"), filepath.Join(tree, "etc/knockgate/config.toml"))
 }
 
