@@ -52,22 +52,33 @@ func blocks(text, language string) (found []string) {
 }
 
 // TestReadmeConfiguration loads every TOML block of every README as (part of)
-// a configuration.
+// a configuration, and the policies of the whole chain in README.md. TestReadmeRuns has
+// a server load its single policies, and package policies those of their READMEs.
 func TestReadmeConfiguration(t *testing.T) {
-	loaded := 0
+	read, loaded := 0, 0
 	for path, text := range readmes(t) {
 		for _, block := range blocks(text, "toml") {
 			if !strings.Contains(block, "server_name") {
 				block = "server_name = \"here.example\"\n" + block
 			}
-			if _, err := config.Parse(block, path); err != nil {
+			cfg, err := config.Parse(block, path)
+			if err != nil {
+				t.Errorf("%s:\n%s\n%v", path, block, err)
+				continue
+			}
+			read++
+			if path != filepath.Join("..", "README.md") || !strings.Contains(block, "[policies]") {
+				continue
+			}
+			cfg.StateDir = t.TempDir()
+			if _, err := tryLoad(t.Context(), cfg, chainSpec(cfg.Policies)); err != nil {
 				t.Errorf("%s:\n%s\n%v", path, block, err)
 			}
 			loaded++
 		}
 	}
-	if loaded == 0 {
-		t.Error("no TOML block found")
+	if read < 30 || loaded != 1 {
+		t.Errorf("%d TOML blocks, want at least 30, and the policies of %d, want 1", read, loaded)
 	}
 }
 
