@@ -6,8 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -106,6 +108,52 @@ func TestReadmeCommands(t *testing.T) {
 	}
 	if parsed < 4 {
 		t.Errorf("%d commands found", parsed)
+	}
+}
+
+// TestReadmeLinks: what READMEs link to in the repository is there, with its heading.
+func TestReadmeLinks(t *testing.T) {
+	all := readmes(t)
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading := regexp.MustCompile("(?m)^##* (.*)$")
+	// As GitHub makes them.
+	anchor := func(heading string) string {
+		kept := strings.Map(func(r rune) rune {
+			if r == '-' || r == '_' || r == ' ' || unicode.IsLetter(r) || unicode.IsDigit(r) {
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, heading)
+		return strings.ReplaceAll(kept, " ", "-")
+	}
+	followed := 0
+	for path, text := range all {
+		text = regexp.MustCompile("(?ms)^```.*?^```").ReplaceAllString(text, "")
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			to, name, anchored := strings.Cut(m[1], "#")
+			if strings.Contains(to, "://") {
+				continue
+			}
+			at := path
+			if to != "" {
+				at = filepath.Join(filepath.Dir(path), to)
+			}
+			if _, err := os.Stat(at); err != nil {
+				t.Errorf("%s: %s: %v", path, m[1], err)
+				continue
+			}
+			followed++
+			if !anchored {
+				continue
+			}
+			there := slices.ContainsFunc(heading.FindAllStringSubmatch(all[at], -1), func(h []string) bool { return anchor(h[1]) == name })
+			if !there {
+				t.Errorf("%s: %s: no heading there has that anchor", path, m[1])
+			}
+		}
+	}
+	if followed < 50 {
+		t.Errorf("%d links; this test would say nothing", followed)
 	}
 }
 
