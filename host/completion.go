@@ -56,7 +56,6 @@ func valuesOf(cmd *cobra.Command, f *pflag.Flag) cobra.CompletionFunc {
 		"isolation": {"reset", "reuse", "fresh"},
 		"join-rule": {"knock", "knock_restricted", "invite", "public", "restricted"},
 		"lang":      author.Languages(),
-		"phase":     {"make_knock", "send_knock"},
 		"since":     {"1h", "24h", "168h"},
 		"ver":       matrix.RoomVersionIDs(),
 		"verdict":   {"allow", "deny", "incompatible"},

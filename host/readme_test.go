@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -81,6 +82,17 @@ func TestReadmeConfiguration(t *testing.T) {
 	}
 	if read < 30 || loaded != 1 {
 		t.Errorf("%d TOML blocks, want at least 30, and the policies of %d, want 1", read, loaded)
+	}
+}
+
+// TestReadmeJSON: every JSON block of every README is JSON.
+func TestReadmeJSON(t *testing.T) {
+	for path, text := range readmes(t) {
+		for _, block := range blocks(text, "json") {
+			if !json.Valid([]byte(block)) {
+				t.Errorf("%s: this is no JSON:\n%s", path, block)
+			}
+		}
 	}
 }
 

@@ -33,6 +33,9 @@ var byHand = map[string]string{
 	"root=$(bash .ci/synapse) && cd host/internal/interop && KNOCKGATE_SYNAPSE=$root KNOCKGATE_COMPARE=1 go test -count 1 -run SynapseCompare -v .": "it measures for minutes",
 }
 
+// walked are the READMEs that TestReadmeRuns reads, in this order.
+var walked = []string{"../README.md", "../host/README.md", "../host/package/README.md", "../policies/README.md"}
+
 // reader does what READMEs say, in the folder of a running server.
 type reader struct {
 	*world
@@ -91,7 +94,7 @@ func (r *reader) command(line string, args []string) {
 			args[i] = r.user
 		case strings.HasPrefix(a, "!"):
 			args[i] = string(r.lobby[0].ID)
-		case strings.HasPrefix(a, "127.0.0.1:"):
+		case i > 0 && args[i-1] == "--as":
 			r.as = cmp.Or(r.as, freeAddress(r.t))
 			args[i] = r.as
 		case strings.HasPrefix(a, "RWQ"):
@@ -143,10 +146,10 @@ func sections(t *testing.T, path string) (list []section) {
 // that what those of host, host/package and policies say: as a resident server with
 // the sample configuration, and "In front of Synapse" behind a reverse proxy.
 func TestReadmeRuns(t *testing.T) {
-	readme := sections(t, "../README.md")
-	rest := slices.Concat(sections(t, "README.md"), sections(t, "package/README.md"))
+	readme, policies := sections(t, walked[0]), sections(t, walked[3])
+	rest := slices.Concat(sections(t, walked[1]), sections(t, walked[2]))
 	if !testing.Short() {
-		rest = append(rest, sections(t, "../policies/README.md")...)
+		rest = append(rest, policies...)
 	}
 	r := &reader{world: sampleWorld(t)}
 	if err := os.CopyFS(filepath.Join(r.dir, "policies/server_rules/testdata"), os.DirFS("../policies/server_rules/testdata")); err != nil {
@@ -260,12 +263,25 @@ func TestReadmeNginx(t *testing.T) {
 	t.Run("the rest", func(t *testing.T) { p.rest(t, true) })
 }
 
-// TestReadmesElsewhere: what other tests and the gate run is there.
+// TestReadmesElsewhere: what other tests and the gate run is there, and the READMEs that
+// TestReadmeRuns and TestReadmeHashes do not read have nothing else.
 func TestReadmesElsewhere(t *testing.T) {
 	for command, at := range elsewhere {
 		text, err := os.ReadFile(at[0])
 		if err != nil || !strings.Contains(string(text), at[1]) {
 			t.Errorf("%s: %s does not have %q, %v", command, at[0], at[1], err)
+		}
+	}
+	for path, text := range readmes(t) {
+		if slices.Contains(walked, filepath.ToSlash(path)) || filepath.Base(filepath.Dir(filepath.Dir(path))) == "policies" {
+			continue
+		}
+		for _, block := range blocks(text, "sh") {
+			for line := range strings.Lines(block) {
+				if line = strings.TrimSpace(line); elsewhere[line] == [2]string{} && byHand[line] == "" {
+					t.Errorf("%s: nothing runs %q: have TestReadmeRuns walk this README, or name who does in elsewhere", path, line)
+				}
+			}
 		}
 	}
 }
