@@ -169,6 +169,51 @@ func TestReadmeLinks(t *testing.T) {
 	}
 }
 
+// TestReadmeNames: the Go files and the tests that READMEs name are there.
+func TestReadmeNames(t *testing.T) {
+	var files []string
+	tests := map[string]bool{"TestMine": true} // an example
+	test := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		files = append(files, filepath.ToSlash(path))
+		if strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, m := range test.FindAllStringSubmatch(string(text), -1) {
+				tests[m[1]] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for path, text := range readmes(t) {
+		for _, m := range regexp.MustCompile("`([\\w./-]+\\.go)`").FindAllStringSubmatch(text, -1) {
+			named++
+			made := strings.HasPrefix(m[1], "policies/my_rule/")
+			if !made && !slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix(file, "/"+m[1]) }) {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
+		for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(text, -1) {
+			named++
+			if !tests[name] {
+				t.Errorf("%s names %s, which is not there", path, name)
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("%d names; this test would say nothing", named)
+	}
+}
+
 // fields splits a command line as a shell would, as far as READMEs need it.
 func fields(line string) (args []string) {
 	for _, m := range regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(line, -1) {
