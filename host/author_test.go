@@ -12,26 +12,14 @@ import (
 	"github.com/knockgate/knockgate/host/internal/peer"
 )
 
-// TestReadmeWriteAPolicy does what the README's section "Write a policy" says, block by
-// block, in a folder of its own with the sample configuration and a running server.
-func TestReadmeWriteAPolicy(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds a policy in Go twice")
-	}
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(readme), "\n## Write a policy\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	w := sampleWorld(t)
+// writeAPolicy does what the README's section "Write a policy" says, block by block, in
+// the folder of a running server with the sample configuration.
+func writeAPolicy(t *testing.T, w *world, section string) {
 	lobby := string(w.room("11", "knock"))
 	p := w.peer()
 	early := w.knock(p, "early", w.room("11", "knock"))
 	early.Reason = "hello all"
 	w.mustKnock(p, early, peer.Allowed)
-	t.Chdir(w.dir)
-	t.Setenv("GOPROXY", "off")
 
 	var said strings.Builder // by all commands since the last change
 	begin := time.Now()
@@ -114,12 +102,14 @@ func sampleWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
-	w.start(func(address string) string { return strings.ReplaceAll(string(sample), "127.0.0.1:8448", address) })
+	w.start(func(address string) string {
+		return strings.NewReplacer("127.0.0.1:8448", address, "127.0.0.1:9448", freeAddress(t)).Replace(string(sample))
+	})
 	return w
 }
 
 // insert puts text into a file before the line that begins with mark.
-func insert(t *testing.T, path, mark, text string) {
+func insert(t testing.TB, path, mark, text string) {
 	t.Helper()
 	old, err := os.ReadFile(path)
 	if err != nil {

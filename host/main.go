@@ -70,6 +70,7 @@ before it lets a knock in.`,
 	}
 	root.AddCommand(newServe(), newKnock(), newDemo(), newRoom(), newDecisions(), newExplain(), newReplay(), newPolicy(), newKey(),
 		newAppservice(), newCheck(), newDoctor(), newHealthy(), newVersion(), newCompile(), newManual())
+	completeValues(root)
 	return root
 }
 

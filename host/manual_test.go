@@ -109,6 +109,41 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("completion %s: exit code %d:\n%.200s", shell, code, out.String())
 		}
 	}
+	config, broken := filepath.Join(t.TempDir(), "config.toml"), filepath.Join(t.TempDir(), "config.toml")
+	for path, text := range map[string]string{config: "server_name = \"here.example\"\n" + stockPolicies, broken: "server_name = 1\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const noFile, keep, end = cobra.ShellCompDirectiveNoFileComp, cobra.ShellCompDirectiveKeepOrder, cobra.ShellCompDirectiveFilterFileExt
+	for _, tt := range []struct {
+		args   []string
+		want   string // the values, one a line
+		advice cobra.ShellCompDirective
+	}{
+		{[]string{"decisions", "--verdict", ""}, "allow\ndeny\nincompatible\n", noFile | keep},
+		{[]string{"decisions", "--config", config, "--policy", ""}, "servers\nreasons\n", noFile | keep},
+		{[]string{"decisions", "--config", config, "--policy", "re"}, "reasons\n", noFile | keep},
+		{[]string{"decisions", "--config", broken, "--policy", ""}, "", noFile | keep},
+		{[]string{"decisions", "--config", "nowhere.toml", "--policy", ""}, "", noFile | keep},
+		{[]string{"decisions", "--user", ""}, "", noFile | keep},
+		{[]string{"decisions", ""}, "purge\tDelete what is stored of a user's knocks\n", noFile},
+		{[]string{"policy", "new", "x", "--lang", ""}, "go\nrust\nassemblyscript\nc\nrego\n", noFile | keep},
+		{[]string{"policy", "test", "--engine", ""}, "compiler\ninterpreter\nboth\n", noFile | keep},
+		{[]string{"policy", "inspect", ""}, "", cobra.ShellCompDirectiveDefault},
+		{[]string{"room", "create", "--version", ""}, "7\n8\n9\n10\n11\n12\n", noFile | keep},
+		{[]string{"replay", "--policy", ""}, "wasm\n", end},
+		{[]string{"replay", "--against", ""}, "", cobra.ShellCompDirectiveDefault},
+		{[]string{"explain", ""}, "", noFile},
+		{[]string{"check", "--config", ""}, "toml\n", end},
+		{[]string{"check", ""}, "", noFile},
+	} {
+		var out strings.Builder
+		code := run(append([]string{"__complete"}, tt.args...), &out, io.Discard)
+		if want := fmt.Sprintf("%s:%d\n", tt.want, tt.advice); code != exitOK || out.String() != want {
+			t.Errorf("completion of %q: exit code %d, %q, want %q", tt.args, code, out.String(), want)
+		}
+	}
 	var out strings.Builder
 	if code := run([]string{"__complete", "policy", ""}, &out, io.Discard); code != exitOK || !strings.Contains(out.String(), "rollback") || strings.Contains(out.String(), "manual") {
 		t.Errorf("completion of \"policy \": exit code %d: %q", code, out.String())

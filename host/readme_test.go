@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -52,22 +55,44 @@ func blocks(text, language string) (found []string) {
 }
 
 // TestReadmeConfiguration loads every TOML block of every README as (part of)
-// a configuration.
+// a configuration, and the policies of the whole chain in README.md. TestReadmeRuns has
+// a server load its single policies, and package policies those of their READMEs.
 func TestReadmeConfiguration(t *testing.T) {
-	loaded := 0
+	read, loaded := 0, 0
 	for path, text := range readmes(t) {
 		for _, block := range blocks(text, "toml") {
 			if !strings.Contains(block, "server_name") {
 				block = "server_name = \"here.example\"\n" + block
 			}
-			if _, err := config.Parse(block, path); err != nil {
+			cfg, err := config.Parse(block, path)
+			if err != nil {
+				t.Errorf("%s:\n%s\n%v", path, block, err)
+				continue
+			}
+			read++
+			if path != filepath.Join("..", "README.md") || !strings.Contains(block, "[policies]") {
+				continue
+			}
+			cfg.StateDir = t.TempDir()
+			if _, err := tryLoad(t.Context(), cfg, chainSpec(cfg.Policies)); err != nil {
 				t.Errorf("%s:\n%s\n%v", path, block, err)
 			}
 			loaded++
 		}
 	}
-	if loaded == 0 {
-		t.Error("no TOML block found")
+	if read < 30 || loaded != 1 {
+		t.Errorf("%d TOML blocks, want at least 30, and the policies of %d, want 1", read, loaded)
+	}
+}
+
+// TestReadmeJSON: every JSON block of every README is JSON.
+func TestReadmeJSON(t *testing.T) {
+	for path, text := range readmes(t) {
+		for _, block := range blocks(text, "json") {
+			if !json.Valid([]byte(block)) {
+				t.Errorf("%s: this is no JSON:\n%s", path, block)
+			}
+		}
 	}
 }
 
@@ -95,6 +120,97 @@ func TestReadmeCommands(t *testing.T) {
 	}
 	if parsed < 4 {
 		t.Errorf("%d commands found", parsed)
+	}
+}
+
+// TestReadmeLinks: what READMEs link to in the repository is there, with its heading.
+func TestReadmeLinks(t *testing.T) {
+	all := readmes(t)
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading := regexp.MustCompile("(?m)^##* (.*)$")
+	// As GitHub makes them.
+	anchor := func(heading string) string {
+		kept := strings.Map(func(r rune) rune {
+			if r == '-' || r == '_' || r == ' ' || unicode.IsLetter(r) || unicode.IsDigit(r) {
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, heading)
+		return strings.ReplaceAll(kept, " ", "-")
+	}
+	followed := 0
+	for path, text := range all {
+		text = regexp.MustCompile("(?ms)^```.*?^```").ReplaceAllString(text, "")
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			to, name, anchored := strings.Cut(m[1], "#")
+			if strings.Contains(to, "://") {
+				continue
+			}
+			at := path
+			if to != "" {
+				at = filepath.Join(filepath.Dir(path), to)
+			}
+			if _, err := os.Stat(at); err != nil {
+				t.Errorf("%s: %s: %v", path, m[1], err)
+				continue
+			}
+			followed++
+			if !anchored {
+				continue
+			}
+			there := slices.ContainsFunc(heading.FindAllStringSubmatch(all[at], -1), func(h []string) bool { return anchor(h[1]) == name })
+			if !there {
+				t.Errorf("%s: %s: no heading there has that anchor", path, m[1])
+			}
+		}
+	}
+	if followed < 50 {
+		t.Errorf("%d links; this test would say nothing", followed)
+	}
+}
+
+// TestReadmeNames: the Go files and the tests that READMEs name are there.
+func TestReadmeNames(t *testing.T) {
+	var files []string
+	tests := map[string]bool{"TestMine": true} // an example
+	test := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		files = append(files, filepath.ToSlash(path))
+		if strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, m := range test.FindAllStringSubmatch(string(text), -1) {
+				tests[m[1]] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for path, text := range readmes(t) {
+		for _, m := range regexp.MustCompile("`([\\w./-]+\\.go)`").FindAllStringSubmatch(text, -1) {
+			named++
+			made := strings.HasPrefix(m[1], "policies/my_rule/")
+			if !made && !slices.ContainsFunc(files, func(file string) bool { return strings.HasSuffix(file, "/"+m[1]) }) {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
+		for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(text, -1) {
+			named++
+			if !tests[name] {
+				t.Errorf("%s names %s, which is not there", path, name)
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("%d names; this test would say nothing", named)
 	}
 }
 

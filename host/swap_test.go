@@ -136,7 +136,7 @@ func TestBadSwapKeepsTheRunningChain(t *testing.T) {
 
 // waitFor waits until something is so, which nothing tells us of; it fails the
 // test if it is not so for very long.
-func waitFor(t *testing.T, what string, so func() bool) {
+func waitFor(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(2 * time.Millisecond)

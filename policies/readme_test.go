@@ -3,6 +3,7 @@ package policies_test
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/knockgate/knockgate/plugins"
 	"github.com/knockgate/knockgate/sdk/abi"
 )
 
@@ -105,5 +107,46 @@ func tryExample(t *testing.T, m module, name, text string) {
 		if faults := m.instantiate(t).configure(t, settings); faults != nil {
 			t.Errorf("%v in\n%s", faults, text)
 		}
+	}
+}
+
+// TestReadmeSource builds the policy in Go of README.md.
+func TestReadmeSource(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(source) != 1 {
+		t.Fatalf("%d blocks of Go, want one", len(source))
+	}
+	// It is built as a package of this module, in a folder that is there for the
+	// compiler alone.
+	dir := t.TempDir()
+	place, err := filepath.Abs("of_readme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(place, "main.go"): filepath.Join(dir, "main.go")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{"main.go": []byte(source[0][1]), "overlay.json": overlay} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	module := filepath.Join(dir, "of_readme.wasm")
+	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-buildmode=c-shared", "-o", module, "./of_readme")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, source[0][1], out)
+	}
+	built, err := os.ReadFile(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in := plugins.Inspect(built); in.Err != nil {
+		t.Errorf("a host refuses it: %s: %v", in.Stage, in.Err)
 	}
 }

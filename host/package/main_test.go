@@ -48,6 +48,9 @@ func TestConfigurations(t *testing.T) {
 		if got, want := cfg.Policies.Dir, "/"+policiesDir; got != want {
 			t.Errorf("%s: policies.dir %q, want %q", file, got, want)
 		}
+		if recipe := read(t, "../recipes/nginx-knocks.conf"); cfg.Listen.Plain && !strings.Contains(recipe, "http://"+cfg.Listen.Federation.String()+";") {
+			t.Errorf("%s: plain HTTP on %s, which the recipes do not hand on to", file, cfg.Listen.Federation)
+		}
 		if len(cfg.Policies.Chain) == 0 {
 			t.Errorf("%s has no policy", file)
 		}
@@ -155,6 +158,34 @@ func TestArchive(t *testing.T) {
 	for file, mode := range want {
 		if got["knockgate-1.2.3-linux-amd64/"+file] != mode {
 			t.Errorf("%s has mode %o, want %o", file, got["knockgate-1.2.3-linux-amd64/"+file], mode)
+		}
+	}
+}
+
+// TestCompletions: what the binary writes for a shell is where that shell looks for it
+// on Debian, and in a folder of the shell's name in an archive.
+func TestCompletions(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no shell")
+	}
+	native, tree := filepath.Join(t.TempDir(), "native"), t.TempDir()
+	if err := os.WriteFile(native, []byte("#!"+sh+"\necho asked for \"$@\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := completions(t.Context(), native, tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ shell, installed, inArchive string }{
+		{"bash", "usr/share/bash-completion/completions/knockgate", "completions/bash/knockgate"},
+		{"zsh", "usr/share/zsh/vendor-completions/_knockgate", "completions/zsh/_knockgate"},
+		{"fish", "usr/share/fish/vendor_completions.d/knockgate.fish", "completions/fish/knockgate.fish"},
+	} {
+		if got, want := read(t, filepath.Join(tree, tt.installed)), "asked for completion "+tt.shell+"\n"; got != want {
+			t.Errorf("%s: %q, want %q", tt.installed, got, want)
+		}
+		if got := archived(tt.installed); got != tt.inArchive {
+			t.Errorf("%s is %q in an archive, want %q", tt.installed, got, tt.inArchive)
 		}
 	}
 }

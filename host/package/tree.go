@@ -26,18 +26,8 @@ func (r *release) makeCommon(ctx context.Context, tree string) error {
 	if err := r.manual(ctx, native, tree); err != nil {
 		return err
 	}
-	for shell, file := range map[string]string{
-		"bash": "usr/share/bash-completion/completions/knockgate",
-		"zsh":  "usr/share/zsh/vendor-completions/_knockgate",
-		"fish": "usr/share/fish/vendor_completions.d/knockgate.fish",
-	} {
-		text, err := output(ctx, native, "completion", shell)
-		if err != nil {
-			return err
-		}
-		if err := write(tree, file, []byte(text+"\n"), 0o644); err != nil {
-			return err
-		}
+	if err := completions(ctx, native, tree); err != nil {
+		return err
 	}
 	if err := r.licences(ctx, tree); err != nil {
 		return err
@@ -54,6 +44,9 @@ func (r *release) makeCommon(ctx context.Context, tree string) error {
 		if err := copyFile(filepath.Join(r.root, from), filepath.Join(tree, file)); err != nil {
 			return err
 		}
+	}
+	if err := copyTree(filepath.Join(r.root, "host/recipes"), filepath.Join(tree, "usr/share/doc/knockgate/recipes")); err != nil {
+		return err
 	}
 	return copyFile(filepath.Join(r.root, "host/package/files/config.toml"), filepath.Join(tree, "etc/knockgate/config.toml"))
 }
@@ -78,6 +71,27 @@ func (r *release) manual(ctx context.Context, native, tree string) error {
 			return err
 		}
 		if err := write(tree, "usr/share/man/man1/"+e.Name()+".gz", packed, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// completionFiles are where the shells look for them; zsh and fish take those of
+// packages from folders of their own.
+var completionFiles = map[string]string{
+	"bash": "usr/share/bash-completion/completions/knockgate",
+	"zsh":  "usr/share/zsh/vendor-completions/_knockgate",
+	"fish": "usr/share/fish/vendor_completions.d/knockgate.fish",
+}
+
+func completions(ctx context.Context, native, tree string) error {
+	for shell, file := range completionFiles {
+		text, err := output(ctx, native, "completion", shell)
+		if err != nil {
+			return err
+		}
+		if err := write(tree, file, []byte(text+"\n"), 0o644); err != nil {
 			return err
 		}
 	}
