@@ -27,6 +27,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/metrics"
 	"github.com/knockgate/knockgate/host/internal/pdu"
+	"github.com/knockgate/knockgate/host/internal/permits"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
 	"github.com/knockgate/knockgate/host/internal/resident"
@@ -59,6 +60,7 @@ type system struct {
 	revisions *revisions.Store
 	keys      *serverkey.Own // nil in gateway mode
 	store     *store.Store
+	permits   *permits.Permits
 	rooms     *resident.Local    // nil in gateway mode
 	upstream  *upstream.Upstream // nil in resident mode
 	front     *gateway.Front     // nil in resident mode
@@ -228,6 +230,10 @@ func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error
 	}
 	s.store.Observe(s.metrics.Committed)
 	s.note(errors.Is(statErr, os.ErrNotExist), "store")
+	s.permits = permits.New(s.store, s.now, s.log)
+	if err := s.permits.Refresh(ctx); err != nil {
+		return cert, err
+	}
 	return cert, s.kv.Open(ctx, s.store, s.now().UnixMilli(), s.log)
 }
 
@@ -301,6 +307,7 @@ func (s *system) openGateway(cert tls.Certificate) {
 		Auth:      &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
 		Events:    &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
 		Policies:  decider{s.gate},
+		Permits:   s.permits,
 		Recorder:  s.metrics.Recorder(s.recorder),
 		Observer:  s.metrics,
 		Origins:   gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
@@ -391,6 +398,7 @@ func (s *system) Run(ctx context.Context) error {
 	group.Go(func() error { return s.watch(ctx, hup) })
 	group.Go(func() error { return s.watchLists(ctx) })
 	group.Go(func() error { return s.retain(ctx) })
+	group.Go(func() error { return s.watchPermits(ctx) })
 	return group.Wait()
 }
 

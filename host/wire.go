@@ -12,6 +12,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/metrics"
+	"github.com/knockgate/knockgate/host/internal/permits"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
 	"github.com/knockgate/knockgate/host/internal/resident"
@@ -30,6 +31,7 @@ var (
 	_ gateway.Policies  = decider{}
 	_ metrics.Recorder  = (*decisionlog.Log)(nil)
 	_ gateway.Recorder  = metrics.Recorder(nil)
+	_ gateway.Permits   = (*permits.Permits)(nil)
 	_ gateway.Observer  = (*metrics.Metrics)(nil)
 	_ gateway.Upstream  = (*upstream.Upstream)(nil)
 	_ gateway.Outlines  = (*upstream.Rooms)(nil)
