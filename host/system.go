@@ -26,6 +26,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/metrics"
+	"github.com/knockgate/knockgate/host/internal/notices"
 	"github.com/knockgate/knockgate/host/internal/pdu"
 	"github.com/knockgate/knockgate/host/internal/permits"
 	"github.com/knockgate/knockgate/host/internal/policykv"
@@ -61,6 +62,7 @@ type system struct {
 	keys      *serverkey.Own // nil in gateway mode
 	store     *store.Store
 	permits   *permits.Permits
+	notices   *notices.Notices   // nil where nobody is told
 	rooms     *resident.Local    // nil in gateway mode
 	upstream  *upstream.Upstream // nil in resident mode
 	front     *gateway.Front     // nil in resident mode
@@ -105,6 +107,9 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 			}
 		}
 	}()
+	if err := s.openNotices(); err != nil {
+		return nil, err
+	}
 	if err := s.openListeners(); err != nil {
 		return nil, err
 	}
@@ -194,6 +199,9 @@ func (s *system) warnMonitored(c *plugins.Chain) {
 		if p.Mode == plugins.Monitor {
 			names = append(names, p.Name)
 		}
+	}
+	for _, name := range names {
+		s.notices.Note(notices.Item{Kind: notices.Monitor, Policy: name})
 	}
 	if len(names) > 0 {
 		s.log.Warn("policies in monitor mode decide nothing; knockgate decisions --monitor lists what they would have said", "policies", names)
@@ -308,7 +316,7 @@ func (s *system) openGateway(cert tls.Certificate) {
 		Events:    &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
 		Policies:  decider{s.gate},
 		Permits:   s.permits,
-		Recorder:  s.metrics.Recorder(s.recorder),
+		Recorder:  s.metrics.Recorder(s.notices.Recorder(s.recorder)),
 		Observer:  s.metrics,
 		Origins:   gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
 		Reference: s.cfg.Decisions.Reference,
@@ -399,6 +407,7 @@ func (s *system) Run(ctx context.Context) error {
 	group.Go(func() error { return s.watchLists(ctx) })
 	group.Go(func() error { return s.retain(ctx) })
 	group.Go(func() error { return s.watchPermits(ctx) })
+	group.Go(func() error { return s.sendNotices(ctx) })
 	return group.Wait()
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/metrics"
+	"github.com/knockgate/knockgate/host/internal/notices"
 	"github.com/knockgate/knockgate/host/internal/permits"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
@@ -39,6 +40,8 @@ var (
 	_ appservice.Facts  = (*upstream.Rooms)(nil)
 	_ appservice.Facts  = (*policylist.Lists)(nil)
 	_ appservice.Store  = (*store.Store)(nil)
+	_ appservice.Store  = noticedStore{}
+	_ notices.Observer  = (*metrics.Metrics)(nil)
 	_ decisionlog.Store = (*store.Store)(nil)
 	_ serverkey.Cache   = (*store.Store)(nil)
 	_ serverkey.Fetcher = (*discovery.Client)(nil)
