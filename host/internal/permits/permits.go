@@ -114,7 +114,8 @@ func isLine(text string) bool {
 }
 
 // Give stores a permit, which counts at once here, and within a second in a server
-// that is another process. It fails if the spec is over the bounds.
+// that is another process. It fails if the spec is over the bounds. A permit with an
+// ID beside an error is given, and counts with the next look at the store.
 func (p *Permits) Give(ctx context.Context, s Spec) (store.Permit, error) {
 	if err := s.check(); err != nil {
 		return store.Permit{}, err
@@ -135,7 +136,8 @@ func (p *Permits) Give(ctx context.Context, s Spec) (store.Permit, error) {
 }
 
 // Revoke ends a live permit. A knock that it lets in at this moment gets in. It
-// fails if there is no such permit, or it has ended.
+// fails if there is no such permit, or it has ended. A permit with an ID beside an
+// error is revoked, from the next look at the store on.
 func (p *Permits) Revoke(ctx context.Context, id int64) (store.Permit, error) {
 	now := p.now()
 	if err := p.store.ExpirePermits(ctx, now); err != nil {
