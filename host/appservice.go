@@ -112,7 +112,7 @@ func newPushServer(s *system, facts appservice.Facts) *http.Server {
 		Handler: appservice.New(appservice.Options{
 			Server: s.cfg.ServerName,
 			Token:  func() (string, error) { return appservice.ReadToken(file) },
-			Facts:  facts, Store: s.store, Since: s.pushes.since, Now: s.now, Log: s.log,
+			Facts:  facts, Store: noticedStore{s.store, s.notices}, Since: s.pushes.since, Now: s.now, Log: s.log,
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,

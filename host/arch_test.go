@@ -19,8 +19,8 @@ func TestArrows(t *testing.T) {
 		"matrix": 0, "canonicaljson": 0, "certificate": 0, "author": 0,
 		"pdu": 1, "discovery": 1, "config": 1,
 		"serverkey": 2, "xmatrix": 2, "knock": 2, "store": 2, "revisions": 2,
-		"facts": 3, "resident": 3, "upstream": 3, "decisionlog": 3, "peer": 3, "doctor": 3, "policykv": 3, "policylist": 3, "appservice": 3,
-		"gateway": 4, "admin": 4, "policytest": 4, "rejudge": 4,
+		"facts": 3, "resident": 3, "upstream": 3, "decisionlog": 3, "peer": 3, "doctor": 3, "policykv": 3, "policylist": 3, "appservice": 3, "permits": 3,
+		"gateway": 4, "admin": 4, "policytest": 4, "rejudge": 4, "notices": 4,
 		"metrics": 5,
 	}
 	packages := listPackages(t)

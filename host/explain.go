@@ -89,6 +89,9 @@ func explain(w io.Writer, d *store.Decision, watched []store.Decision) error {
 	row("origin", "%s", d.Origin)
 	optional("event", d.Event)
 	row("verdict", "%s, by %s", verdictAndFault(*d), orDefault(d.Policy))
+	if permit := p.Permit; permit != nil {
+		row("permit", "the policies denied: %s; permit %d of %s let it in", chainWords(&permit.Chain), permit.ID, permit.Given.Local().Format(time.DateTime))
+	}
 	optional("code", d.Code)
 	optional("note", d.Note)
 	optional("fault", p.FaultText)
@@ -129,6 +132,22 @@ func explain(w io.Writer, d *store.Decision, watched []store.Decision) error {
 		fmt.Fprintln(w, "\nwhat the policies were told is not stored: keep_facts of [decisions] was false")
 	}
 	return nil
+}
+
+// chainWords says what the policies decided where a permit let a knock in.
+func chainWords(o *decisionlog.Outcome) string {
+	words := orDefault(o.Policy)
+	for _, part := range [...]struct{ before, text string }{{" (fault: ", o.Fault}, {" (code: ", o.Code}, {" (note: ", o.Note}} {
+		if part.text != "" {
+			words += part.before + part.text + ")"
+		}
+	}
+	for _, text := range []string{o.FaultText, o.Message} {
+		if text != "" {
+			words += fmt.Sprintf(", %q", text)
+		}
+	}
+	return words
 }
 
 // explainSteps prints the policies that were asked, in order, with their calls.

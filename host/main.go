@@ -68,7 +68,7 @@ before it lets a knock in.`,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newServe(), newKnock(), newDemo(), newRoom(), newDecisions(), newExplain(), newReplay(), newPolicy(), newKey(),
+	root.AddCommand(newServe(), newKnock(), newDemo(), newRoom(), newDecisions(), newExplain(), newReplay(), newAllow(), newPolicy(), newKey(),
 		newAppservice(), newCheck(), newDoctor(), newHealthy(), newVersion(), newCompile(), newManual())
 	completeValues(root)
 	return root

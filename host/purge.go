@@ -15,9 +15,9 @@ func newDecisionsPurge() *cobra.Command {
 		Use:   "purge --user USER_ID",
 		Short: "Delete what is stored of a user's knocks",
 		Long: `Deletes every stored decision on a user's knocks, with what the policies were
-told and what those in monitor mode said, under a running server or not. What a
-policy remembers of the user by itself, lines in the log, and backups are not
-touched; rooms keep their events.
+told and what those in monitor mode said, and the user's permits that have ended,
+under a running server or not. What a policy remembers of the user by itself, lines
+in the log, and backups are not touched; rooms keep their events.
 
 Exit codes: 0 deleted, or there was nothing, 1 anything else.`,
 		Example: "  knockgate decisions purge --user @alice:example.org",

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/knockgate/knockgate/host/internal/config"
+	"github.com/knockgate/knockgate/host/internal/notices"
 	"github.com/knockgate/knockgate/plugins"
 )
 
@@ -127,6 +128,7 @@ func (s *system) reload(ctx context.Context, why string) (cfg *config.Config, st
 	}
 	s.metrics.Reloaded(err == nil, s.now())
 	if err != nil {
+		s.notices.Note(notices.Item{Kind: notices.Reload, Detail: oneLine(err)})
 		s.log.Error("reload failed; the running policies stay", "why", why, "revision", s.gate.Revision(), "err", err)
 		return cfg, fmt.Sprintf("reload failed; the policies before stay: %v", err)
 	}
@@ -175,6 +177,7 @@ func needRestart(was, is *config.Config) (keys []string) {
 	compare("room", was.Rooms, is.Rooms)
 	compare("list", was.Lists, is.Lists)
 	compare("decisions", was.Decisions, is.Decisions)
+	compare("notices", was.Notices, is.Notices)
 	compare("policies.watch", was.Policies.Watch, is.Policies.Watch)
 	return keys
 }

@@ -55,6 +55,9 @@ Exit codes: 0 the same, 2 another outcome, 1 anything else.`,
 			if err != nil {
 				return err
 			}
+			if p, err := decisionlog.Open(d); err == nil && p.Permit != nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "permit %d let it in; the policies' own verdict is judged again\n", p.Permit.ID)
+			}
 			return replay(cmd.Context(), cmd.OutOrStdout(), cfg, was)
 		})
 	}

@@ -26,7 +26,9 @@ import (
 	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/metrics"
+	"github.com/knockgate/knockgate/host/internal/notices"
 	"github.com/knockgate/knockgate/host/internal/pdu"
+	"github.com/knockgate/knockgate/host/internal/permits"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
 	"github.com/knockgate/knockgate/host/internal/resident"
@@ -59,6 +61,8 @@ type system struct {
 	revisions *revisions.Store
 	keys      *serverkey.Own // nil in gateway mode
 	store     *store.Store
+	permits   *permits.Permits
+	notices   *notices.Notices   // nil where nobody is told
 	rooms     *resident.Local    // nil in gateway mode
 	upstream  *upstream.Upstream // nil in resident mode
 	front     *gateway.Front     // nil in resident mode
@@ -103,6 +107,9 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 			}
 		}
 	}()
+	if err := s.openNotices(); err != nil {
+		return nil, err
+	}
 	if err := s.openListeners(); err != nil {
 		return nil, err
 	}
@@ -193,6 +200,9 @@ func (s *system) warnMonitored(c *plugins.Chain) {
 			names = append(names, p.Name)
 		}
 	}
+	for _, name := range names {
+		s.notices.Note(notices.Item{Kind: notices.Monitor, Policy: name})
+	}
 	if len(names) > 0 {
 		s.log.Warn("policies in monitor mode decide nothing; knockgate decisions --monitor lists what they would have said", "policies", names)
 	}
@@ -228,6 +238,10 @@ func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error
 	}
 	s.store.Observe(s.metrics.Committed)
 	s.note(errors.Is(statErr, os.ErrNotExist), "store")
+	s.permits = permits.New(s.store, s.now, s.log)
+	if err := s.permits.Refresh(ctx); err != nil {
+		return cert, err
+	}
 	return cert, s.kv.Open(ctx, s.store, s.now().UnixMilli(), s.log)
 }
 
@@ -301,7 +315,8 @@ func (s *system) openGateway(cert tls.Certificate) {
 		Auth:      &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
 		Events:    &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
 		Policies:  decider{s.gate},
-		Recorder:  s.metrics.Recorder(s.recorder),
+		Permits:   s.permits,
+		Recorder:  s.metrics.Recorder(s.notices.Recorder(s.recorder)),
 		Observer:  s.metrics,
 		Origins:   gateway.NewOrigins(fed.Allow, fed.Deny, fed.RequestsPerSecond, fed.Burst),
 		Reference: s.cfg.Decisions.Reference,
@@ -391,6 +406,8 @@ func (s *system) Run(ctx context.Context) error {
 	group.Go(func() error { return s.watch(ctx, hup) })
 	group.Go(func() error { return s.watchLists(ctx) })
 	group.Go(func() error { return s.retain(ctx) })
+	group.Go(func() error { return s.watchPermits(ctx) })
+	group.Go(func() error { return s.sendNotices(ctx) })
 	return group.Wait()
 }
 

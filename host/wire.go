@@ -12,6 +12,8 @@ import (
 	"github.com/knockgate/knockgate/host/internal/gateway"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/metrics"
+	"github.com/knockgate/knockgate/host/internal/notices"
+	"github.com/knockgate/knockgate/host/internal/permits"
 	"github.com/knockgate/knockgate/host/internal/policykv"
 	"github.com/knockgate/knockgate/host/internal/policylist"
 	"github.com/knockgate/knockgate/host/internal/resident"
@@ -30,6 +32,7 @@ var (
 	_ gateway.Policies  = decider{}
 	_ metrics.Recorder  = (*decisionlog.Log)(nil)
 	_ gateway.Recorder  = metrics.Recorder(nil)
+	_ gateway.Permits   = (*permits.Permits)(nil)
 	_ gateway.Observer  = (*metrics.Metrics)(nil)
 	_ gateway.Upstream  = (*upstream.Upstream)(nil)
 	_ gateway.Outlines  = (*upstream.Rooms)(nil)
@@ -37,6 +40,8 @@ var (
 	_ appservice.Facts  = (*upstream.Rooms)(nil)
 	_ appservice.Facts  = (*policylist.Lists)(nil)
 	_ appservice.Store  = (*store.Store)(nil)
+	_ appservice.Store  = noticedStore{}
+	_ notices.Observer  = (*metrics.Metrics)(nil)
 	_ decisionlog.Store = (*store.Store)(nil)
 	_ serverkey.Cache   = (*store.Store)(nil)
 	_ serverkey.Fetcher = (*discovery.Client)(nil)

@@ -44,6 +44,7 @@ type Config struct {
 	Lists     []List
 	Decisions Decisions
 	Admin     Admin
+	Notices   Notices
 }
 
 // Listen is where and how the server listens.

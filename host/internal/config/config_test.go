@@ -344,6 +344,7 @@ func TestFaults(t *testing.T) {
 		{"on_bad_start", least + "[policies]\non_bad_start = \"open\"\n", []string{"policies.on_bad_start", `"refuse" or "default"`}},
 		{"policy without a name", least + "[[policy]]\nmodule = \"a.wasm\"\n", []string{"policy[0].name"}},
 		{"policy twice", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\n[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\n", []string{"policy.a.name: stands twice"}},
+		{"policy with the name of what is none", least + "[[policy]]\nname=\"permit\"\nmodule=\"a.wasm\"\n", []string{"policy.permit.name", "knockgate allow"}},
 		{"policy without a module", least + "[[policy]]\nname=\"a\"\n", []string{"policy.a.module: missing"}},
 		{"fuel", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nfuel=0\n", []string{"policy.a.fuel: 0;"}},
 		{"too much fuel", least + "[[policy]]\nname=\"a\"\nmodule=\"a.wasm\"\nfuel=5000001\n", []string{"policy.a.fuel", "1 to 5000000"}},

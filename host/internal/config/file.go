@@ -82,6 +82,7 @@ type file struct {
 	Admin struct {
 		Listen string `toml:"listen"`
 	} `toml:"admin"`
+	Notices notices `toml:"notices"`
 }
 
 // serverKeys is a server with its keys by their IDs.
@@ -146,6 +147,7 @@ func (f *file) check(faults *faults, dir string) *Config {
 	f.checkPolicies(c, faults, dir)
 	f.checkLists(c, faults, dir)
 	f.checkDecisions(c, faults)
+	f.checkNotices(c, faults, dir)
 	return c
 }
 

@@ -40,6 +40,9 @@ func (f *file) checkPolicies(c *Config, faults *faults, dir string) {
 		} else {
 			key = "policy." + p.Name
 		}
+		if p.Name == "permit" {
+			faults.addf(key+".name", "\"permit\" is what decisions of \"knockgate allow\" are recorded under; take another")
+		}
 		if seen[p.Name] {
 			faults.addf(key+".name", "stands twice; each policy of the chain needs a name of its own")
 		}

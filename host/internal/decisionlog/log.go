@@ -44,7 +44,7 @@ func (l *Log) Record(r *Record) {
 // line writes the structured line: denials and faults stand out from the rest.
 func (l *Log) line(r *Record) {
 	level := slog.LevelInfo
-	if r.Fault != "" {
+	if r.Fault != "" || r.Permit != nil && r.Permit.Chain.Fault != "" {
 		level = slog.LevelWarn
 	}
 	attrs := make([]slog.Attr, 0, 20)
@@ -64,6 +64,12 @@ func (l *Log) line(r *Record) {
 	add("note", r.Note)
 	add("fault", r.Fault)
 	add("err", r.FaultText)
+	if p := r.Permit; p != nil {
+		attrs = append(attrs, slog.Int64("permit", p.ID), slog.String("denied_by", policyName(p.Chain.Policy)))
+		add("denied_code", p.Chain.Code)
+		add("denied_fault", p.Chain.Fault)
+		add("err", p.Chain.FaultText)
+	}
 	attrs = append(attrs, slog.Int("status", r.Status))
 	add("errcode", r.Errcode)
 	add("revision", r.Revision)
@@ -101,6 +107,9 @@ func row(r *Record, facts bool) store.Decision {
 // says so.
 func appendDetail(dst []byte, r *Record, facts bool) []byte {
 	dst = append(dst, '{')
+	if r.Permit != nil {
+		dst = append(appendOutcome(canonicaljson.AppendKey(dst, "chain"), &r.Permit.Chain), ',')
+	}
 	if len(r.Detail) > 0 {
 		dst = canonicaljson.AppendKey(dst, "detail")
 		dst = append(append(dst, r.Detail...), ',')
@@ -119,6 +128,13 @@ func appendDetail(dst []byte, r *Record, facts bool) []byte {
 	}
 	dst = canonicaljson.AppendKey(dst, "fuel")
 	dst = append(strconv.AppendInt(dst, r.Fuel, 10), ',')
+	if p := r.Permit; p != nil {
+		dst = append(canonicaljson.AppendKey(dst, "permit"), '{')
+		dst = strconv.AppendInt(canonicaljson.AppendKey(dst, "given_ms"), p.Given.UnixMilli(), 10)
+		dst = append(dst, ',')
+		dst = strconv.AppendInt(canonicaljson.AppendKey(dst, "id"), p.ID, 10)
+		dst = append(dst, '}', ',')
+	}
 	dst = canonicaljson.AppendKey(dst, "steps")
 	dst = append(dst, '[')
 	for i, s := range r.Steps {
@@ -146,4 +162,24 @@ func appendDetail(dst []byte, r *Record, facts bool) []byte {
 		dst = append(canonicaljson.AppendString(dst, s.Verdict.String()), '}')
 	}
 	return append(dst, ']', '}')
+}
+
+// appendOutcome appends what the policies decided where a permit let a knock in.
+func appendOutcome(dst []byte, o *Outcome) []byte {
+	dst = append(dst, '{')
+	add := func(key, value string) {
+		if value != "" {
+			dst = append(canonicaljson.AppendString(canonicaljson.AppendKey(dst, key), value), ',')
+		}
+	}
+	add("code", o.Code)
+	if len(o.Detail) > 0 {
+		dst = append(append(canonicaljson.AppendKey(dst, "detail"), o.Detail...), ',')
+	}
+	add("fault", o.Fault)
+	add("fault_text", o.FaultText)
+	add("message", o.Message)
+	add("note", o.Note)
+	add("policy", o.Policy)
+	return append(canonicaljson.AppendString(canonicaljson.AppendKey(dst, "verdict"), o.Verdict.String()), '}')
 }

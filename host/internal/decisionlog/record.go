@@ -3,6 +3,7 @@
 package decisionlog
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/knockgate/knockgate/host/internal/matrix"
@@ -41,6 +42,9 @@ type Record struct {
 	// until the record is handed over.
 	Facts *abi.Facts
 
+	// Permit is set where a permit let the knock in against the policies.
+	Permit *Permit
+
 	// Status and Errcode are the answer to the peer.
 	Status  int
 	Errcode string
@@ -49,6 +53,24 @@ type Record struct {
 	Took Took
 
 	recorded bool
+}
+
+// Permit is a permit that let a knock in.
+type Permit struct {
+	ID int64
+	// Given is when it was given.
+	Given time.Time
+	// Chain is what the policies decided.
+	Chain Outcome
+}
+
+// Outcome is what a chain decided; the fields are those of a [Record].
+type Outcome struct {
+	Verdict             abi.Verdict
+	Policy              string
+	Fault, FaultText    string
+	Message, Note, Code string
+	Detail              []byte
 }
 
 // Took is a decision's time, stage by stage.
@@ -82,6 +104,18 @@ func (r *Record) Decided(d *plugins.Decision) {
 	r.Fuel = d.Fuel
 	r.Detail = append(r.Detail[:0], d.Detail...)
 	r.Steps = append(r.Steps[:0], d.Steps...)
+}
+
+// Permitted makes d, which the policies have decided, the decision of a permit: an
+// allow by a policy of this name, of which the record keeps what it was before. Its
+// steps stay.
+func (r *Record) Permitted(policy string, id int64, given time.Time, d *plugins.Decision) {
+	r.Permit = &Permit{ID: id, Given: given, Chain: Outcome{
+		Verdict: d.Verdict, Policy: d.Policy, Fault: string(d.Fault.Class), FaultText: d.Fault.Text,
+		Message: d.Message, Note: d.Note, Code: d.Code, Detail: bytes.Clone(d.Detail),
+	}}
+	d.Verdict, d.Policy, d.PolicyRevision, d.Fault = abi.Allow, policy, "", plugins.Fault{}
+	d.Message, d.Note, d.Code, d.Detail = "", "", "", d.Detail[:0]
 }
 
 // Recorded reports whether the record has been handed to a Log.

@@ -90,11 +90,14 @@ type Observer interface {
 	Refused(endpoint string, e *matrix.Error)
 }
 
-// Stages is what a knock goes through in either mode. All fields are required.
+// Stages is what a knock goes through in either mode. All fields but Permits are
+// required.
 type Stages struct {
 	Auth     *xmatrix.Authenticator
 	Events   *knock.Checker
 	Policies Policies
+	// Permits are asked where the policies deny; nil: there are none.
+	Permits  Permits
 	Recorder Recorder
 	Observer Observer
 	// Origins says who may ask, and how often.

@@ -19,6 +19,7 @@ import (
 	"github.com/knockgate/knockgate/host/internal/knock"
 	"github.com/knockgate/knockgate/host/internal/matrix"
 	"github.com/knockgate/knockgate/host/internal/pdu"
+	"github.com/knockgate/knockgate/host/internal/permits"
 	"github.com/knockgate/knockgate/plugins"
 	"github.com/knockgate/knockgate/sdk/abi"
 )
@@ -37,6 +38,8 @@ type request struct {
 	decision plugins.Decision
 	record   decisionlog.Record
 	mark     time.Time // when the running stage began
+	permit   permits.Held
+	held     bool // permit is claimed
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -220,6 +223,7 @@ func (g *Gateway) decide(ctx context.Context, q *request, f *abi.Facts) error {
 // ask has the policies fill q's decision.
 func (s *Stages) ask(ctx context.Context, q *request, f *abi.Facts) {
 	s.Policies.Decide(ctx, f, &q.decision)
+	s.permit(q, f)
 	q.stage(&q.record.Took.Policies)
 	q.record.Asked(f)
 }
@@ -242,6 +246,7 @@ func (s *Stages) close(q *request, status int, errcode string) {
 	q.record.Took.Total = time.Since(q.At)
 	q.record.Decided(&q.decision)
 	q.record.Status, q.record.Errcode = status, errcode
+	q.settle(status)
 	s.Recorder.Record(&q.record)
 }
 
@@ -264,6 +269,7 @@ func (q *request) answered(w http.ResponseWriter) {
 
 // free gives the buffers back, which MaxBody bounds.
 func (q *request) free() {
+	q.settle(0) // what was under way may have panicked
 	q.body = q.body[:0]
 	requests.Put(q)
 }

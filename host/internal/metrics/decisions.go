@@ -1,9 +1,12 @@
 package metrics
 
 import (
+	"cmp"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/knockgate/knockgate/host/internal/decisionlog"
+	"github.com/knockgate/knockgate/host/internal/permits"
 	"github.com/knockgate/knockgate/plugins"
 	"github.com/knockgate/knockgate/sdk/abi"
 )
@@ -12,6 +15,7 @@ import (
 const (
 	chainDefault = "default" // the chain's default decided; the log has this name too
 	removed      = "removed" // a policy that is not in force any more decided
+	permit       = permits.Policy
 )
 
 // policyMode names the series of one policy. A policy in another mode is counted
@@ -71,8 +75,9 @@ func (m *Metrics) Use(policies []plugins.PolicyStatus) {
 		{chainDefault, plugins.Enforce}: m.newSeries(chainDefault, plugins.Enforce),
 		{removed, plugins.Enforce}:      m.newSeries(removed, plugins.Enforce),
 		{removed, plugins.Monitor}:      m.newSeries(removed, plugins.Monitor),
+		{permit, plugins.Enforce}:       m.newSeries(permit, plugins.Enforce),
 	}
-	names := map[string]bool{chainDefault: true, removed: true}
+	names := map[string]bool{chainDefault: true, removed: true, permit: true}
 	for _, p := range policies {
 		s := m.newSeries(p.Name, p.Mode)
 		s.seconds, s.fuel = m.seconds.WithLabelValues(p.Name), m.fuel.WithLabelValues(p.Name)
@@ -103,6 +108,9 @@ func (m *Metrics) newSeries(policy string, mode plugins.Mode) *policySeries {
 		for _, v := range verdicts[mode] {
 			s.decisions[phase][v] = m.decisions.WithLabelValues(phase.String(), v.String(), policy, string(mode))
 		}
+	}
+	if policy == permit {
+		return s // it has no faults
 	}
 	for _, class := range faultClasses {
 		s.faults[class] = m.faults.WithLabelValues(policy, string(class))
@@ -164,14 +172,18 @@ func (r recorder) Record(d *decisionlog.Record) {
 	}
 	by := r.find(who, plugins.Enforce)
 	by.decided(d.Phase, d.Verdict)
+	fault := d.Fault
+	if d.Permit != nil {
+		by, fault = r.find(cmp.Or(d.Permit.Chain.Policy, chainDefault), plugins.Enforce), d.Permit.Chain.Fault
+	}
 	told := false // the fault of the decision is one of a step
 	for i := range d.Steps {
 		step := &d.Steps[i]
 		r.find(step.Policy, plugins.Enforce).asked(step.Fault.Class, float64(step.Micros)/1e6, step.Fuel)
-		told = told || string(step.Fault.Class) == d.Fault
+		told = told || string(step.Fault.Class) == fault
 	}
-	if d.Fault != "" && !told {
-		by.asked(plugins.FaultClass(d.Fault), 0, 0)
+	if fault != "" && !told {
+		by.asked(plugins.FaultClass(fault), 0, 0)
 	}
 	r.next.Record(d)
 }

@@ -71,6 +71,23 @@ func TestDecisions(t *testing.T) {
 				`policy_errors_total{class="exhausted",policy="servers"}`:                             1,
 				`policy_seconds{policy="servers"}`:                                                    1, `policy_fuel_ticks{policy="servers"}`: 1,
 			}},
+		{"a permit lets in what a trap denies",
+			decisionlog.Record{Phase: send, Verdict: abi.Allow, Policy: "permit", Steps: []plugins.Step{step("servers", plugins.FaultTrap)},
+				Permit: &decisionlog.Permit{ID: 1, Chain: decisionlog.Outcome{Verdict: abi.Deny, Policy: "servers", Fault: "trap"}}},
+			map[string]float64{
+				`decision_seconds{phase="send_knock"}`:                                               1,
+				`decisions_total{mode="enforce",phase="send_knock",policy="permit",verdict="allow"}`: 1,
+				`policy_errors_total{class="trap",policy="servers"}`:                                 1,
+				`policy_seconds{policy="servers"}`:                                                   1, `policy_fuel_ticks{policy="servers"}`: 1,
+			}},
+		{"a permit lets in what does not fit",
+			decisionlog.Record{Phase: send, Verdict: abi.Allow, Policy: "permit",
+				Permit: &decisionlog.Permit{ID: 1, Chain: decisionlog.Outcome{Verdict: abi.Deny, Policy: "servers", Fault: "too_large"}}},
+			map[string]float64{
+				`decision_seconds{phase="send_knock"}`:                                               1,
+				`decisions_total{mode="enforce",phase="send_knock",policy="permit",verdict="allow"}`: 1,
+				`policy_errors_total{class="too_large",policy="servers"}`:                            1,
+			}},
 		{"a policy rests: it was not asked",
 			decisionlog.Record{Phase: send, Verdict: abi.Deny, Policy: "servers", Fault: "resting", Steps: []plugins.Step{step("servers", plugins.FaultResting)}},
 			map[string]float64{

@@ -52,6 +52,7 @@ type Metrics struct {
 
 	batches      prometheus.Histogram
 	batchesLost  prometheus.Counter
+	notices      *prometheus.CounterVec
 	reloads      map[bool]prometheus.Counter
 	reloadedWell prometheus.Gauge
 	reloadedAt   prometheus.Gauge

@@ -140,7 +140,7 @@ func TestNames(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	known := strings.Fields("phase verdict policy mode class errcode reason source result request state list revision version go_version")
+	known := strings.Fields("phase verdict policy mode class errcode reason source result target request state list revision version go_version")
 	for _, f := range families {
 		for _, one := range f.Metric {
 			for _, l := range one.Label {

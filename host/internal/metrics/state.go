@@ -17,9 +17,18 @@ func (m *Metrics) newState() {
 	m.batchesLost = m.counter("store_batch_failures_total", "Transactions of the store that failed as a whole.")
 	reloads := m.counterVec("config_reloads_total", "Reloads of the configuration and the policies.", "result")
 	m.reloads = map[bool]prometheus.Counter{true: reloads.WithLabelValues("ok"), false: reloads.WithLabelValues("failed")}
+	m.notices = m.counterVec("notices_total", "Attempts to send a digest to a target of [notices].", "target", "result")
+	for _, target := range []string{"webhook", "room"} {
+		for _, result := range []string{"sent", "failed", "lost"} {
+			m.notices.WithLabelValues(target, result)
+		}
+	}
 	m.reloadedWell = m.gauge("config_reload_success", "1 if the last start or reload put the configured policies in force, else 0.")
 	m.reloadedAt = m.gauge("config_reload_timestamp_seconds", "When the configuration was last taken up without a fault.")
 }
+
+// Notice counts an attempt to send a digest. It is what [notices.Observer] has.
+func (m *Metrics) Notice(target, result string) { m.notices.WithLabelValues(target, result).Inc() }
 
 // Committed counts a transaction of the store. It is what [store.Store.Observe]
 // takes.

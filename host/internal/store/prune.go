@@ -49,9 +49,17 @@ func (s *Store) Prune(ctx context.Context, before time.Time, keep int64) (delete
 	}
 }
 
-// PurgeUser deletes every decision on a user, and what policies in monitor mode
-// said of them. It returns how many it deleted, also where it fails.
+// PurgeUser deletes every decision on a user, what policies in monitor mode said of
+// them, and the user's permits that have ended. It returns how many decisions it
+// deleted, also where it fails.
 func (s *Store) PurgeUser(ctx context.Context, user string) (deleted int64, err error) {
+	err = s.Write(ctx, func(t *Tx) error {
+		_, err := t.exec(stDropPermits, user)
+		return err
+	})
+	if err != nil {
+		return 0, s.wrap("deleting permits", err)
+	}
 	var after int64
 	for {
 		ids, err := rowsOf(ctx, s, "SELECT id FROM decisions WHERE user_id = ? AND id > ? ORDER BY id LIMIT ?", []any{user, after, pruneChunk},

@@ -40,6 +40,11 @@ const (
 	stInsertUndecided
 	stTrimUndecided
 	stCountUndecided
+	stInsertPermit
+	stEndPermit
+	stExpirePermits
+	stTrimPermits
+	stDropPermits
 	writeCount
 )
 
@@ -78,6 +83,12 @@ var writeSQL = [writeCount]string{
 	stTrimUndecided: "DELETE FROM undecided_knocks WHERE id <= ?",
 	stCountUndecided: `INSERT INTO undecided_totals (kind, total) VALUES (?, 1)
 		ON CONFLICT (kind) DO UPDATE SET total = undecided_totals.total + 1`,
+	stInsertPermit: `INSERT INTO permits (room_id, user_id, note, given_by, given_at, until_at, ended, ended_at, request_id)
+		SELECT ?, ?, ?, ?, ?, ?, '', 0, '' WHERE (SELECT count(*) FROM permits WHERE ended = '') < ?`,
+	stEndPermit:     "UPDATE permits SET ended = ?, ended_at = ?, request_id = ? WHERE id = ? AND ended = ''",
+	stExpirePermits: "UPDATE permits SET ended = 'expired', ended_at = until_at WHERE ended = '' AND until_at <= ?",
+	stTrimPermits:   "DELETE FROM permits WHERE ended <> '' AND id <= ?",
+	stDropPermits:   "DELETE FROM permits WHERE ended <> '' AND user_id = ?",
 }
 
 // Tx is what a submission writes through. It is only good inside the function
