@@ -226,7 +226,6 @@ func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error
 	if s.store, err = store.Open(ctx, path); err != nil {
 		return cert, err
 	}
-	s.store.Observe(s.metrics.Committed)
 	s.note(errors.Is(statErr, os.ErrNotExist), "store")
 	return cert, s.kv.Open(ctx, s.store, s.now().UnixMilli(), s.log)
 }
@@ -297,6 +296,13 @@ func (s *system) openGateway(cert tls.Certificate) {
 	}
 	s.ring = serverkey.NewRing(ring)
 	s.recorder = decisionlog.New(s.store, s.log, s.cfg.Decisions.KeepFacts)
+	s.store.ObserveLost(func(n int, err error) { s.recorder.Lost(n, err.Error()) })
+	s.store.Observe(func(took time.Duration, committed bool) {
+		s.metrics.Committed(took, committed)
+		if committed {
+			s.recorder.Stored()
+		}
+	})
 	stages := gateway.Stages{
 		Auth:      &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
 		Events:    &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},

@@ -38,6 +38,7 @@ type writer struct {
 	dropped   atomic.Int64
 	queued    atomic.Int64 // bytes of details of decisions not yet written
 	observer  atomic.Pointer[func(time.Duration, bool)]
+	lost      atomic.Pointer[func(int, error)]
 
 	closing   chan struct{} // closed: nothing new is taken
 	stop      chan struct{} // closed: everything taken is done
@@ -187,7 +188,7 @@ func (w *writer) write(b *batch) {
 				t.err = err
 			}
 		}
-		w.dropped.Add(int64(len(b.decisions)))
+		w.lose(b, err)
 	}
 	for _, t := range b.tickets {
 		if t.after != nil {
@@ -237,9 +238,20 @@ func (w *writer) fill(b *batch) error {
 		return tx.count(newTally(b.decisions))
 	})
 	if failed != nil && lost == nil {
-		w.dropped.Add(int64(len(b.decisions)))
+		w.lose(b, fmt.Errorf("%s: %w", w.path, failed))
 	}
 	return lost
+}
+
+// lose counts the decisions of a batch as dropped.
+func (w *writer) lose(b *batch, err error) {
+	if len(b.decisions) == 0 {
+		return
+	}
+	w.dropped.Add(int64(len(b.decisions)))
+	if lost := w.lost.Load(); lost != nil {
+		(*lost)(len(b.decisions), err)
+	}
 }
 
 // guarded runs do in a savepoint, and undoes it if it fails.
