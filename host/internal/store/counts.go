@@ -10,7 +10,7 @@ import (
 const (
 	minuteSpan, hourSpan = 60, 3600 // seconds
 	// minutesKept is how long counts by the minute are kept.
-	minutesKept = 48 * time.Hour
+	minutesKept = 24 * time.Hour
 	// maxCounts is the most rows of each span, and of refused origins, that a prune
 	// leaves. The newest stay.
 	maxCounts = 200_000
@@ -82,7 +82,7 @@ type DecisionCount struct {
 // first. They are counts of what was decided: a purge does not lower them, and neither
 // does a bound in the number of decisions. step is a whole number of minutes. If it is
 // of whole hours, counting begins with the hour that since is in, and goes back as far as
-// decisions are kept by age; else with since's minute, and goes back 48 hours.
+// decisions are kept by age; else with since's minute, and goes back 24 hours.
 func (s *Store) DecisionCounts(ctx context.Context, since time.Time, step time.Duration) ([]DecisionCount, error) {
 	if step <= 0 || step%time.Minute != 0 {
 		return nil, fmt.Errorf("steps of %s: must be a whole number of minutes", step)
@@ -142,7 +142,7 @@ func (s *Store) OriginCounts(ctx context.Context, since time.Time, limit int) ([
 }
 
 // PruneCounts deletes counts that are too old: those of before the hour of a time, unless it
-// is zero, those by the minute that are 48 hours old, and the oldest of too many.
+// is zero, those by the minute that are 24 hours old, and the oldest of too many.
 func (s *Store) PruneCounts(ctx context.Context, now, before time.Time) error {
 	return s.Write(ctx, func(t *Tx) error {
 		horizon := int64(0)

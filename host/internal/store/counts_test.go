@@ -166,7 +166,7 @@ func TestOriginsAreBounded(t *testing.T) {
 	}
 }
 
-// TestPruneCounts: counts go by age, minutes after two days, and never by a purge or a
+// TestPruneCounts: counts go by age, minutes after a day, and never by a purge or a
 // bound in number; a purge of a user takes the user's refusals from the user's server.
 func TestPruneCounts(t *testing.T) {
 	ctx, s := context.Background(), openTest(t)
@@ -213,15 +213,15 @@ func TestPruneCounts(t *testing.T) {
 	if err := s.PruneCounts(ctx, now, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	check("two days", 4, 8, most...)
+	check("a day", 3, 8, most...)
 	if err := s.PruneCounts(ctx, now, list[2].At.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	check("an age", 4, 6, OriginCount{"s5.example", 2}, OriginCount{"s2.example", 1}, OriginCount{"s3.example", 1})
+	check("an age", 3, 6, OriginCount{"s5.example", 2}, OriginCount{"s2.example", 1}, OriginCount{"s3.example", 1})
 	if n, err := s.PurgeUser(ctx, "@u5:y"); err != nil || n != 3 {
 		t.Fatal(n, err)
 	}
-	check("a purge", 4, 6, OriginCount{"s2.example", 1}, OriginCount{"s3.example", 1}, OriginCount{"s4.example", 1})
+	check("a purge", 3, 6, OriginCount{"s2.example", 1}, OriginCount{"s3.example", 1}, OriginCount{"s4.example", 1})
 }
 
 // TestCountsOfTwoProcesses: what two stores on one file write is in the counts of both.

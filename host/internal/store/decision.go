@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 )
@@ -108,8 +109,8 @@ func (s *Store) Decisions(ctx context.Context, f DecisionFilter) ([]Decision, er
 	return list, nil
 }
 
-// sinceFew is how many decisions since a time are few enough to be found by their time.
-const sinceFew = 2000
+// few is how many decisions are few enough to be looked at one by one.
+const few = 2000
 
 // where returns the condition of a filter; it is empty where nothing can meet it.
 func (s *Store) where(ctx context.Context, f DecisionFilter) (where string, args []any, err error) {
@@ -139,12 +140,27 @@ func (s *Store) where(ctx context.Context, f DecisionFilter) (where string, args
 	if f.Faults {
 		add("fault <> ''")
 	}
-	for _, c := range [...]struct{ column, value string }{
-		{"origin", f.Origin}, {"policy", f.Policy}, {"verdict", f.Verdict}, {"code", f.Code},
-	} {
-		if c.value != "" {
-			add(c.column+" = ?", c.value)
+	// Many decisions may share each of these, and the first that few do is taken first.
+	shared := []struct{ column, value string }{{"origin", f.Origin}, {"policy", f.Policy}, {"verdict", f.Verdict}}
+	shared = slices.DeleteFunc(shared, func(c struct{ column, value string }) bool { return c.value == "" })
+	for i := 0; narrowed == "" && len(shared) > 1 && i < len(shared); i++ {
+		c := shared[i]
+		var n int64
+		err := s.readers.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM decisions WHERE "+c.column+" = ? AND mode = ? LIMIT ?)",
+			c.value, mode, few+1).Scan(&n)
+		if err != nil {
+			return "", nil, s.wrap("reading the decisions", err)
 		}
+		if n <= few {
+			add(c.column+" = ?", c.value)
+			shared = slices.Delete(shared, i, i+1)
+		}
+	}
+	for _, c := range shared {
+		add(c.column+" = ?", c.value)
+	}
+	if f.Code != "" {
+		add("code = ?", f.Code)
 	}
 	if !f.Since.IsZero() {
 		first, none, err := s.firstSince(ctx, f.Since)
@@ -169,11 +185,11 @@ func (s *Store) where(ctx context.Context, f DecisionFilter) (where string, args
 func (s *Store) firstSince(ctx context.Context, since time.Time) (id int64, none bool, err error) {
 	var n int64
 	err = s.readers.QueryRowContext(ctx, "SELECT count(*), coalesce(min(id), 0) FROM (SELECT id FROM decisions WHERE at >= ? ORDER BY at LIMIT ?)",
-		since.UnixMicro(), sinceFew+1).Scan(&n, &id)
+		since.UnixMicro(), few+1).Scan(&n, &id)
 	switch {
 	case err != nil:
 		return 0, false, s.wrap("reading the decisions", err)
-	case n > sinceFew:
+	case n > few:
 		return 0, false, nil
 	}
 	return id, n == 0, nil

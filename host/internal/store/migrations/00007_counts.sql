@@ -46,7 +46,7 @@ CREATE TABLE refused_origins (
     PRIMARY KEY (hour, origin)
 ) WITHOUT ROWID;
 
--- What is stored already: hours of all, minutes of the last two days.
+-- What is stored already: hours of all, minutes of the last day.
 CREATE TEMP TABLE counted AS
     SELECT at / 60000000 * 60 AS at, mode, phase, verdict, policy, fault <> '' AS faults, origin,
         CASE mode WHEN 'monitor' THEN policies_us ELSE total_us END AS us
@@ -59,7 +59,7 @@ INSERT INTO decision_counts
         sum(us > 50000 AND us <= 100000), sum(us > 100000 AND us <= 200000), sum(us > 200000 AND us <= 500000),
         sum(us > 500000 AND us <= 1000000), sum(us > 1000000 AND us <= 5000000), sum(us > 5000000)
     FROM counted, (SELECT 60 AS s UNION ALL SELECT 3600) AS span
-    WHERE span.s = 3600 OR at > (SELECT max(at) FROM counted) - 172800
+    WHERE span.s = 3600 OR at > (SELECT max(at) FROM counted) - 86400
     GROUP BY span.s, start, mode, phase, verdict, policy, faults;
 
 INSERT INTO refused_origins
