@@ -182,7 +182,7 @@ func (w *writer) write(b *batch) {
 		(*observe)(time.Since(begin), err == nil)
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", w.path, err)
+		err = w.explain(err)
 		for _, t := range b.tickets {
 			if t.err == nil {
 				t.err = err
@@ -222,7 +222,11 @@ func (w *writer) fill(b *batch) error {
 	tx := &Tx{w}
 	for _, t := range b.tickets {
 		var lost error
-		if t.err, lost = w.guarded(func() error { return t.do(tx) }); lost != nil {
+		t.err, lost = w.guarded(func() error { return t.do(tx) })
+		if known := explainFault(w.path, t.err); known != nil {
+			t.err = known
+		}
+		if lost != nil {
 			return lost
 		}
 	}
@@ -238,9 +242,17 @@ func (w *writer) fill(b *batch) error {
 		return tx.count(newTally(b.decisions))
 	})
 	if failed != nil && lost == nil {
-		w.lose(b, fmt.Errorf("%s: %w", w.path, failed))
+		w.lose(b, w.explain(failed))
 	}
 	return lost
+}
+
+// explain names the file, and says what to do where that is known.
+func (w *writer) explain(err error) error {
+	if known := explainFault(w.path, err); known != nil {
+		return known
+	}
+	return fmt.Errorf("%s: %w", w.path, err)
 }
 
 // lose counts the decisions of a batch as dropped.
@@ -257,17 +269,17 @@ func (w *writer) lose(b *batch, err error) {
 // guarded runs do in a savepoint, and undoes it if it fails.
 func (w *writer) guarded(do func() error) (failed, lost error) {
 	if err := w.exec(stSavepoint); err != nil {
-		return nil, fmt.Errorf("%w: %v", errBroken, err)
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	if failed = do(); failed != nil {
 		// SQLite ends the whole transaction by itself on some failures, such
 		// as a full disk. The savepoint is gone then.
 		if err := w.exec(stRollbackTo); err != nil {
-			return failed, fmt.Errorf("%w: %v: %v", errBroken, failed, err)
+			return failed, fmt.Errorf("%w: %w: %w", errBroken, failed, err)
 		}
 	}
 	if err := w.exec(stRelease); err != nil {
-		return failed, fmt.Errorf("%w: %v", errBroken, err)
+		return failed, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return failed, nil
 }
