@@ -141,11 +141,19 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 }
 
 // openFolder makes the state folder, which the policies' compiled modules are
-// the first to need.
+// the first to need, and sees to it that files can be made there.
 func (s *system) openFolder() error {
-	_, err := os.Stat(s.cfg.StateDir)
+	dir := s.cfg.StateDir
+	_, err := os.Stat(dir)
 	s.madeFolder = errors.Is(err, os.ErrNotExist)
-	if err := os.MkdirAll(s.cfg.StateDir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("%s: state_dir: %w", s.cfg.Path, err)
+	}
+	probe, err := os.CreateTemp(dir, ".writable-")
+	if err != nil {
+		return fmt.Errorf("%s: state_dir: the folder %s must be writable for this user: %w; give it to the user, or name another folder", s.cfg.Path, dir, errors.Unwrap(err))
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return fmt.Errorf("%s: state_dir: %w", s.cfg.Path, err)
 	}
 	return nil
@@ -226,6 +234,7 @@ func (s *system) openState(ctx context.Context) (cert tls.Certificate, err error
 	if s.store, err = store.Open(ctx, path); err != nil {
 		return cert, err
 	}
+	s.store.Observe(s.metrics.Committed)
 	s.note(errors.Is(statErr, os.ErrNotExist), "store")
 	return cert, s.kv.Open(ctx, s.store, s.now().UnixMilli(), s.log)
 }
@@ -296,10 +305,10 @@ func (s *system) openGateway(cert tls.Certificate) {
 	}
 	s.ring = serverkey.NewRing(ring)
 	s.recorder = decisionlog.New(s.store, s.log, s.cfg.Decisions.KeepFacts)
-	s.store.ObserveLost(func(n int, err error) { s.recorder.Lost(n, err.Error()) })
-	s.store.Observe(func(took time.Duration, committed bool) {
-		s.metrics.Committed(took, committed)
-		if committed {
+	s.store.ObserveLost(func(n int, err error) {
+		if err != nil {
+			s.recorder.Lost(n, err.Error())
+		} else {
 			s.recorder.Stored()
 		}
 	})
@@ -359,14 +368,14 @@ func (s *system) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("federation listener: %w", err)
+			return fmt.Errorf("federation listener lost: %w", err)
 		}
 		return nil
 	})
 	if s.admin != nil {
 		group.Go(func() error {
 			if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("admin listener: %w", err)
+				return fmt.Errorf("admin listener lost: %w", err)
 			}
 			return nil
 		})

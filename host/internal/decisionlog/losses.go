@@ -29,13 +29,13 @@ func (l *Log) Lost(n int, why string) {
 	l.log.Error("decisions are not stored; their lines in the log are the only record", "number", l.losses.since, "err", why)
 }
 
-// Stored notes that the store takes writes, and says so once after a loss.
+// Stored notes that the store has stored decisions, and says so once after a loss.
 func (l *Log) Stored() {
 	l.losses.mu.Lock()
 	defer l.losses.mu.Unlock()
 	if l.losses.since == 0 {
 		return
 	}
-	l.log.Warn("the store takes writes again", "not_stored", l.losses.since)
+	l.log.Warn("decisions are stored again", "not_stored", l.losses.since)
 	l.losses.since, l.losses.said = 0, time.Time{}
 }

@@ -39,6 +39,7 @@ type writer struct {
 	queued    atomic.Int64 // bytes of details of decisions not yet written
 	observer  atomic.Pointer[func(time.Duration, bool)]
 	lost      atomic.Pointer[func(int, error)]
+	failed    atomic.Pointer[error] // of the last transaction; nil: it was committed
 
 	closing   chan struct{} // closed: nothing new is taken
 	stop      chan struct{} // closed: everything taken is done
@@ -102,6 +103,7 @@ func (w *writer) enqueueDecision(d Decision) bool {
 type batch struct {
 	tickets   []*Ticket
 	decisions []Decision
+	lost      bool // the decisions
 }
 
 // run writes batches until stop is closed and nothing is left.
@@ -111,7 +113,7 @@ func (w *writer) run() {
 	for {
 		clear(b.tickets)
 		clear(b.decisions)
-		b.tickets, b.decisions = b.tickets[:0], b.decisions[:0]
+		b.tickets, b.decisions, b.lost = b.tickets[:0], b.decisions[:0], false
 		if !w.gather(&b) {
 			return
 		}
@@ -181,8 +183,14 @@ func (w *writer) write(b *batch) {
 	if observe := w.observer.Load(); observe != nil {
 		(*observe)(time.Since(begin), err == nil)
 	}
-	if err != nil {
+	if err == nil {
+		w.failed.Store(nil)
+		if len(b.decisions) > 0 && !b.lost {
+			w.tell(0, nil)
+		}
+	} else {
 		err = w.explain(err)
+		w.failed.Store(&err)
 		for _, t := range b.tickets {
 			if t.err == nil {
 				t.err = err
@@ -257,12 +265,17 @@ func (w *writer) explain(err error) error {
 
 // lose counts the decisions of a batch as dropped.
 func (w *writer) lose(b *batch, err error) {
-	if len(b.decisions) == 0 {
-		return
+	b.lost = true
+	if len(b.decisions) > 0 {
+		w.dropped.Add(int64(len(b.decisions)))
+		w.tell(len(b.decisions), err)
 	}
-	w.dropped.Add(int64(len(b.decisions)))
-	if lost := w.lost.Load(); lost != nil {
-		(*lost)(len(b.decisions), err)
+}
+
+// tell says how many decisions are lost, or that some are stored.
+func (w *writer) tell(lost int, err error) {
+	if f := w.lost.Load(); f != nil {
+		(*f)(lost, err)
 	}
 }
 
