@@ -46,7 +46,10 @@ func fillDecisions(b *testing.B, s *Store, n int) {
 }
 
 // BenchmarkMillion asks a store with many decisions for what the overview and the list
-// show. The worst of each: filters that few or no decisions meet.
+// show, filters that few or no decisions meet included, and says what storing them and the
+// migration of such a store take.
+//
+//	KNOCKGATE_STORE_DECISIONS=1000000 go test -run '^$' -bench Million -benchtime 5x -timeout 30m ./host/internal/store
 func BenchmarkMillion(b *testing.B) {
 	n := 10_000
 	if v := os.Getenv(millionEnv); v != "" {
@@ -105,13 +108,24 @@ func BenchmarkMillion(b *testing.B) {
 			}
 		})
 	}
+	b.StopTimer()
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	rawSQL(b, s.Path(), dropCounts)
+	begin = time.Now()
+	openAt(b, s.Path())
+	fmt.Fprintf(os.Stderr, "%d decisions counted and indexed by the migration in %s\n", n, time.Since(begin))
 }
 
 // BenchmarkDecisionWrites stores decisions in a store with some already, with all indexes
 // and without one, in turns, so that other work on the machine hits all: what each costs.
+//
+//	go test -run '^$' -bench DecisionWrites -benchtime 3x ./host/internal/store
 func BenchmarkDecisionWrites(b *testing.B) {
-	indexes := []string{"", "decisions_user", "decisions_origin", "decisions_policy", "decisions_verdict", "decisions_at", "decisions_faults", "decisions_room", "decisions_request"}
-	stores, took := make([]*Store, len(indexes)), make([]time.Duration, len(indexes))
+	const all = "decisions_user decisions_origin decisions_policy decisions_verdict decisions_at decisions_faults"
+	indexes := []string{"", all, "decisions_user", "decisions_origin", "decisions_policy", "decisions_verdict", "decisions_at", "decisions_faults"}
+	stores, took := make([]*Store, len(indexes)), make([]time.Duration, len(indexes)) // the least of the turns
 	for i, name := range indexes {
 		path := filepath.Join(b.TempDir(), "store.db")
 		if err := openAt(b, path).Close(); err != nil {
@@ -122,28 +136,30 @@ func BenchmarkDecisionWrites(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := db.Exec("DROP INDEX " + name); err != nil {
-				b.Fatal(err)
+			for one := range strings.FieldsSeq(name) {
+				if _, err := db.Exec("DROP INDEX " + one); err != nil {
+					b.Fatal(err)
+				}
 			}
 			db.Close()
 		}
 		stores[i] = openAt(b, path)
 		fillDecisions(b, stores[i], 30_000)
 	}
-	n := 0
 	for b.Loop() {
 		for i, s := range stores {
 			begin := time.Now()
 			fillDecisions(b, s, 5_000)
-			took[i] += time.Since(begin)
+			if t := time.Since(begin); took[i] == 0 || t < took[i] {
+				took[i] = t
+			}
 		}
-		n += 5_000
 	}
 	for i, name := range indexes {
 		metric := "us/decision"
 		if name != "" {
-			metric = "us-without-" + name
+			metric = "us-without-" + strings.ReplaceAll(name, " ", "+")
 		}
-		b.ReportMetric(float64(took[i].Microseconds())/float64(n), metric)
+		b.ReportMetric(float64(took[i].Microseconds())/5_000, metric)
 	}
 }

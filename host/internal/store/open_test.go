@@ -152,7 +152,7 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
-func rawOpen(t *testing.T, path string) *sql.DB {
+func rawOpen(t testing.TB, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -216,7 +216,7 @@ func makeOld(t testing.TB, path string, version int64) {
 	}
 }
 
-func rawSQL(t *testing.T, path, query string) {
+func rawSQL(t testing.TB, path, query string) {
 	t.Helper()
 	db := rawOpen(t, path)
 	defer db.Close()
