@@ -17,7 +17,8 @@ func newDecisionsPurge() *cobra.Command {
 		Long: `Deletes every stored decision on a user's knocks, with what the policies were
 told and what those in monitor mode said, and the user's permits that have ended,
 under a running server or not. What a policy remembers of the user by itself, lines
-in the log, and backups are not touched; rooms keep their events.
+in the log, and backups are not touched; rooms keep their events. Counts of
+decisions, which name nobody, stay.
 
 Exit codes: 0 deleted, or there was nothing, 1 anything else.`,
 		Example: "  knockgate decisions purge --user @alice:example.org",

@@ -148,11 +148,19 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 }
 
 // openFolder makes the state folder, which the policies' compiled modules are
-// the first to need.
+// the first to need, and sees to it that files can be made there.
 func (s *system) openFolder() error {
-	_, err := os.Stat(s.cfg.StateDir)
+	dir := s.cfg.StateDir
+	_, err := os.Stat(dir)
 	s.madeFolder = errors.Is(err, os.ErrNotExist)
-	if err := os.MkdirAll(s.cfg.StateDir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("%s: state_dir: %w", s.cfg.Path, err)
+	}
+	probe, err := os.CreateTemp(dir, ".writable-")
+	if err != nil {
+		return fmt.Errorf("%s: state_dir: the folder %s must be writable for this user: %w; give it to the user, or name another folder", s.cfg.Path, dir, errors.Unwrap(err))
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 		return fmt.Errorf("%s: state_dir: %w", s.cfg.Path, err)
 	}
 	return nil
@@ -311,6 +319,13 @@ func (s *system) openGateway(cert tls.Certificate) {
 	}
 	s.ring = serverkey.NewRing(ring)
 	s.recorder = decisionlog.New(s.store, s.log, s.cfg.Decisions.KeepFacts)
+	s.store.ObserveLost(func(n int, err error) {
+		if err != nil {
+			s.recorder.Lost(n, err.Error())
+		} else {
+			s.recorder.Stored()
+		}
+	})
 	stages := gateway.Stages{
 		Auth:      &xmatrix.Authenticator{Server: s.cfg.ServerName, Keys: s.ring, Verify: serverkey.Verify},
 		Events:    &knock.Checker{Keys: s.ring, Verify: serverkey.Verify},
@@ -368,14 +383,14 @@ func (s *system) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("federation listener: %w", err)
+			return fmt.Errorf("federation listener lost: %w", err)
 		}
 		return nil
 	})
 	if s.admin != nil {
 		group.Go(func() error {
 			if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("admin listener: %w", err)
+				return fmt.Errorf("admin listener lost: %w", err)
 			}
 			return nil
 		})

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/knockgate/knockgate/host/internal/canonicaljson"
 	"github.com/knockgate/knockgate/host/internal/store"
@@ -22,24 +23,29 @@ type Log struct {
 	store Store
 	log   *slog.Logger
 	facts bool // kept, with the traces
+
+	now    func() time.Time
+	losses losses
 }
 
 // New returns a log that writes lines to log and rows to store. keepFacts has
 // a row hold the facts, and what host functions answered, for [Restore].
 func New(store Store, log *slog.Logger, keepFacts bool) *Log {
-	return &Log{store: store, log: log, facts: keepFacts}
+	return &Log{store: store, log: log, facts: keepFacts, now: time.Now}
 }
 
 // Record writes r's line and hands its row to the store. It keeps nothing of r
-// and does not wait for the disk. A row that the store could not take is an
-// error in the log, whose line then is the only record.
+// and does not wait for the disk. A row that the store could not take is [Log.Lost].
 func (l *Log) Record(r *Record) {
 	r.recorded = true
 	l.line(r)
 	if !l.store.AppendDecision(row(r, l.facts)) {
-		l.log.Error("decision not stored: the store's queue is full", "request", r.RequestID)
+		l.Lost(1, queueFull)
 	}
 }
+
+// queueFull is why the store takes no row.
+const queueFull = "the store's queue is full, or closed"
 
 // line writes the structured line: denials and faults stand out from the rest.
 func (l *Log) line(r *Record) {

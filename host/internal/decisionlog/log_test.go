@@ -109,7 +109,7 @@ func TestFaultIsAFault(t *testing.T) {
 func TestFullStoreIsSaid(t *testing.T) {
 	var text strings.Builder
 	New(&memory{full: true}, slog.New(slog.NewTextHandler(&text, nil)), false).Record(record())
-	if !strings.Contains(text.String(), "level=ERROR") || !strings.Contains(text.String(), "not stored") {
+	if !strings.Contains(text.String(), "level=ERROR") || !strings.Contains(text.String(), "decisions are not stored") {
 		t.Errorf("log:\n%s", &text)
 	}
 }

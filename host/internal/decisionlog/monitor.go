@@ -19,7 +19,7 @@ const Monitor = "monitor"
 // flush of the store. It keeps nothing of r and does not wait for the disk.
 func (l *Log) Monitored(r *plugins.MonitorResult) {
 	if !l.store.AppendDecision(monitorRow(r)) {
-		l.log.Error("monitored verdict not stored: the store's queue is full", "request", r.RequestID, "policy", r.Policy)
+		l.Lost(1, queueFull)
 	}
 	level := slog.LevelInfo
 	if r.Fault.Class != plugins.FaultNone {

@@ -48,7 +48,7 @@ func TestMonitored(t *testing.T) {
 	}
 	var text strings.Builder
 	New(&memory{full: true}, slog.New(slog.NewTextHandler(&text, nil)), false).Monitored(&r)
-	if !strings.Contains(text.String(), "not stored") {
+	if !strings.Contains(text.String(), "decisions are not stored") {
 		t.Errorf("a full queue goes unsaid:\n%s", &text)
 	}
 }

@@ -30,6 +30,9 @@ const (
 	// sweepEvery is how often, at most, a full policy is searched for what has
 	// expired, on the clock of decisions.
 	sweepEvery = 1000 // milliseconds
+	// clockStep is by how much the clock may go back without that being a jump:
+	// decisions that overlap see it in any order.
+	clockStep = 60_000 // milliseconds
 	// linger is how long a change waits for company on its way to the disk.
 	linger = 100 * time.Millisecond
 	// retry is how long it waits after the store has failed.
@@ -66,9 +69,36 @@ type space struct {
 type entry struct {
 	value   []byte // never changed
 	expires int64
+	// lasts is how long it was to live when it was kept, or read from the store; 0 for
+	// ever.
+	lasts int64
+}
+
+// newEntry returns a value that lives until expiresMS; 0 for ever.
+func newEntry(value []byte, nowMS, expiresMS int64) entry {
+	e := entry{value: value, expires: expiresMS}
+	if expiresMS != 0 {
+		e.lasts = max(0, expiresMS-nowMS)
+	}
+	return e
 }
 
 func (e entry) live(nowMS int64) bool { return e.expires == 0 || nowMS < e.expires }
+
+// look returns a value that is alive. Where the clock has been put back by more than clockStep
+// since the value was kept, it lives for as long as it was to from now on, and not for
+// as much longer as the clock was put back.
+func (s *space) look(key string, nowMS int64) (entry, bool) {
+	e, ok := s.find(key)
+	if !ok {
+		return e, false
+	}
+	if e.expires != 0 && e.expires-nowMS > e.lasts+clockStep {
+		e.expires = nowMS + e.lasts
+		s.entries[key] = e
+	}
+	return e, e.live(nowMS)
+}
 
 func (e entry) size(key string) int { return len(key) + len(e.value) + overhead }
 
@@ -76,12 +106,8 @@ func (e entry) size(key string) int { return len(key) + len(e.value) + overhead 
 func (kv *KV) Get(policy string, key []byte, nowMS int64, dst []byte) (value []byte, ok bool) {
 	kv.mu.Lock()
 	defer kv.mu.Unlock()
-	s := kv.policies[policy]
-	if s == nil {
-		return dst, false
-	}
-	e, ok := s.entries[string(key)]
-	if !ok || !e.live(nowMS) {
+	e, ok := kv.policies[policy].look(string(key), nowMS)
+	if !ok {
 		return dst, false
 	}
 	return append(dst, e.value...), true
@@ -89,7 +115,7 @@ func (kv *KV) Get(policy string, key []byte, nowMS int64, dst []byte) (value []b
 
 // Put implements plugins.KV.
 func (kv *KV) Put(policy string, key, value []byte, nowMS, expiresMS int64) (ok bool) {
-	e := entry{append(make([]byte, 0, len(value)), value...), expiresMS}
+	e := newEntry(append(make([]byte, 0, len(value)), value...), nowMS, expiresMS)
 	kv.mu.Lock()
 	defer kv.mu.Unlock()
 	return kv.set(policy, string(key), e, nowMS)
@@ -100,24 +126,23 @@ func (kv *KV) Incr(policy string, key []byte, delta, nowMS, expiresMS int64) int
 	kv.mu.Lock()
 	defer kv.mu.Unlock()
 	count := int64(0)
-	if s := kv.policies[policy]; s != nil {
-		if e, ok := s.entries[string(key)]; ok && e.live(nowMS) {
-			if len(e.value) != 8 {
-				return abi.KVKind
-			}
-			if count = int64(binary.LittleEndian.Uint64(e.value)); count < 0 {
-				return abi.KVKind
-			}
-			expiresMS = e.expires
+	next := newEntry(nil, nowMS, expiresMS)
+	if e, ok := kv.policies[policy].look(string(key), nowMS); ok {
+		if len(e.value) != 8 {
+			return abi.KVKind
 		}
+		if count = int64(binary.LittleEndian.Uint64(e.value)); count < 0 {
+			return abi.KVKind
+		}
+		next = e
 	}
 	if delta > math.MaxInt64-count {
 		count = math.MaxInt64
 	} else {
 		count = max(0, count+delta)
 	}
-	e := entry{binary.LittleEndian.AppendUint64(nil, uint64(count)), expiresMS}
-	if !kv.set(policy, string(key), e, nowMS) {
+	next.value = binary.LittleEndian.AppendUint64(nil, uint64(count))
+	if !kv.set(policy, string(key), next, nowMS) {
 		return abi.KVLimit
 	}
 	return count
@@ -147,8 +172,8 @@ func (kv *KV) set(policy, key string, e entry, nowMS int64) bool {
 			return false
 		}
 		s.swept = nowMS
-		for k, old := range s.entries {
-			if !old.live(nowMS) {
+		for k := range s.entries {
+			if _, ok := s.look(k, nowMS); !ok {
 				s.drop(k)
 				kv.forget(address{policy, k})
 			}
@@ -215,7 +240,7 @@ func (kv *KV) Open(ctx context.Context, st Store, nowMS int64, log *slog.Logger)
 	kv.wake, kv.done = make(chan struct{}, 1), make(chan struct{})
 	var gone []address
 	err := st.PolicyValues(ctx, func(v store.PolicyValue) error {
-		e := entry{append(make([]byte, 0, len(v.Value)), v.Value...), v.ExpiresMS}
+		e := newEntry(append(make([]byte, 0, len(v.Value)), v.Value...), nowMS, v.ExpiresMS)
 		// A quota that was higher when this was stored: the rest goes.
 		if !e.live(nowMS) || !kv.load(v.Policy, string(v.Key), e, nowMS) {
 			gone = append(gone, address{v.Policy, string(v.Key)})

@@ -65,6 +65,37 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// TestClockPutBack: what was kept before the clock was put back lives for as long as it was
+// to from when it is looked at, in whatever way; a small step changes nothing.
+func TestClockPutBack(t *testing.T) {
+	const hour, lasts = 3_600_000, 600_000
+	for _, tt := range []struct {
+		name      string
+		back      int64
+		wantUntil int64 // after now
+	}{
+		{"not", 0, lasts}, {"by a second", 1000, lasts + 1000}, {"by hours", 12 * hour, lasts},
+	} {
+		for _, by := range []string{"get", "incr"} {
+			kv, now := &KV{}, int64(24*hour)
+			kv.Incr("a", []byte("n"), 1, now, now+lasts)
+			kv.Put("a", []byte("for ever"), []byte("x"), now, 0)
+			now -= tt.back
+			if by == "get" {
+				get(kv, "a", "n", now)
+			} else {
+				kv.Incr("a", []byte("n"), 1, now, now+lasts)
+			}
+			if before, at := get(kv, "a", "n", now+tt.wantUntil-1), get(kv, "a", "n", now+tt.wantUntil); before == "absent" || at != "absent" {
+				t.Errorf("put back %s, seen by %s: %q just before its end and %q then", tt.name, by, before, at)
+			}
+			if got := get(kv, "a", "for ever", now); got != "x" {
+				t.Errorf("put back %s: what is for ever is %q", tt.name, got)
+			}
+		}
+	}
+}
+
 func TestQuotas(t *testing.T) {
 	kv := &KV{}
 	key := func(i int) []byte { return fmt.Append(nil, i) }

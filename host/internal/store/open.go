@@ -199,24 +199,36 @@ func (s *Store) openReaders(ctx context.Context, busy time.Duration) (err error)
 
 // explain turns what SQLite says into what to do.
 func explain(path string, err error) error {
-	var e *sqlite.Error
-	code := 0
-	if errors.As(err, &e) {
-		code = e.Code() & 0xff
-	}
 	switch {
 	case errors.Is(err, errForeign):
 		return fmt.Errorf("%s: %w; name another file for the store", path, err)
 	case errors.Is(err, errNewer):
 		return fmt.Errorf("%s: %w; run that version, or restore a backup from before it", path, err)
-	case code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_CORRUPT:
-		return fmt.Errorf("%s: not a store, or a damaged one: %w; move it away, or restore a backup", path, err)
-	case code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED:
-		return fmt.Errorf("%s: locked by another process: %w; stop that process", path, err)
-	case code == sqlite3.SQLITE_READONLY || code == sqlite3.SQLITE_CANTOPEN || code == sqlite3.SQLITE_PERM:
-		return fmt.Errorf("%s: the file and its folder must be writable for this user: %w", path, err)
-	case code == sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%s: the disk is full: %w", path, err)
+	}
+	if known := explainFault(path, err); known != nil {
+		return known
 	}
 	return fmt.Errorf("%s: the store cannot be opened: %w", path, err)
+}
+
+// explainFault says what to do where a store cannot be opened or written for a reason of its
+// file; nil for another.
+func explainFault(path string, err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("%s: not a store, or a damaged one: %w; move it away, or restore a backup", path, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("%s: locked by another process: %w; stop that process", path, err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return fmt.Errorf("%s: the file and its folder %s must be writable for this user: %w", path, filepath.Dir(path), err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%s: the disk is full: %w; make room on it", path, err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("%s: the disk does not take it: %w; look for a full quota, a disk that fails, or one that has become read-only", path, err)
+	}
+	return nil
 }

@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // PolicyValue is a value that a policy keeps.
 type PolicyValue struct {
@@ -48,13 +51,21 @@ func (t *Tx) DropPolicyValue(policy string, key []byte) error {
 }
 
 // CheckWritable writes something that is gone with the same commit, and fails if
-// that cannot be put on disk.
+// that cannot be put on disk before ctx ends. The error then has that of the last
+// transaction, if it failed.
 func (s *Store) CheckWritable(ctx context.Context) error {
-	return s.Write(ctx, func(t *Tx) error {
+	err := s.Write(ctx, func(t *Tx) error {
 		none := PolicyValue{Key: []byte("check"), Value: []byte{}} // no policy is called ""
 		if err := t.SetPolicyValue(&none); err != nil {
 			return err
 		}
 		return t.DropPolicyValue(none.Policy, none.Key)
 	})
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	if failed := s.writer.failed.Load(); failed != nil {
+		return fmt.Errorf("no write in time; the last one: %w", *failed)
+	}
+	return s.wrap("no write in time", err)
 }

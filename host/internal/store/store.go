@@ -78,6 +78,10 @@ func (s *Store) Write(ctx context.Context, do func(*Tx) error) error {
 // committed. f runs on the writer's goroutine: it must be short and must not write.
 func (s *Store) Observe(f func(took time.Duration, committed bool)) { s.writer.observer.Store(&f) }
 
+// ObserveLost has f told of further decisions that are lost because they could not be written,
+// and why; and, with 0 and nil, after each transaction that has stored some. f runs on the writer's goroutine: it must be short and must not write.
+func (s *Store) ObserveLost(f func(number int, err error)) { s.writer.lost.Store(&f) }
+
 // Flush returns once everything that was queued before the call is committed,
 // decisions included.
 func (s *Store) Flush(ctx context.Context) error {

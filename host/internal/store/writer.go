@@ -38,6 +38,8 @@ type writer struct {
 	dropped   atomic.Int64
 	queued    atomic.Int64 // bytes of details of decisions not yet written
 	observer  atomic.Pointer[func(time.Duration, bool)]
+	lost      atomic.Pointer[func(int, error)]
+	failed    atomic.Pointer[error] // of the last transaction; nil: it was committed
 
 	closing   chan struct{} // closed: nothing new is taken
 	stop      chan struct{} // closed: everything taken is done
@@ -101,6 +103,7 @@ func (w *writer) enqueueDecision(d Decision) bool {
 type batch struct {
 	tickets   []*Ticket
 	decisions []Decision
+	lost      bool // the decisions
 }
 
 // run writes batches until stop is closed and nothing is left.
@@ -110,7 +113,7 @@ func (w *writer) run() {
 	for {
 		clear(b.tickets)
 		clear(b.decisions)
-		b.tickets, b.decisions = b.tickets[:0], b.decisions[:0]
+		b.tickets, b.decisions, b.lost = b.tickets[:0], b.decisions[:0], false
 		if !w.gather(&b) {
 			return
 		}
@@ -180,14 +183,20 @@ func (w *writer) write(b *batch) {
 	if observe := w.observer.Load(); observe != nil {
 		(*observe)(time.Since(begin), err == nil)
 	}
-	if err != nil {
-		err = fmt.Errorf("%s: %w", w.path, err)
+	if err == nil {
+		w.failed.Store(nil)
+		if len(b.decisions) > 0 && !b.lost {
+			w.tell(0, nil)
+		}
+	} else {
+		err = w.explain(err)
+		w.failed.Store(&err)
 		for _, t := range b.tickets {
 			if t.err == nil {
 				t.err = err
 			}
 		}
-		w.dropped.Add(int64(len(b.decisions)))
+		w.lose(b, err)
 	}
 	for _, t := range b.tickets {
 		if t.after != nil {
@@ -221,7 +230,11 @@ func (w *writer) fill(b *batch) error {
 	tx := &Tx{w}
 	for _, t := range b.tickets {
 		var lost error
-		if t.err, lost = w.guarded(func() error { return t.do(tx) }); lost != nil {
+		t.err, lost = w.guarded(func() error { return t.do(tx) })
+		if known := explainFault(w.path, t.err); known != nil {
+			t.err = known
+		}
+		if lost != nil {
 			return lost
 		}
 	}
@@ -234,28 +247,52 @@ func (w *writer) fill(b *batch) error {
 				return err
 			}
 		}
-		return nil
+		return tx.count(newTally(b.decisions))
 	})
 	if failed != nil && lost == nil {
-		w.dropped.Add(int64(len(b.decisions)))
+		w.lose(b, w.explain(failed))
 	}
 	return lost
+}
+
+// explain names the file, and says what to do where that is known.
+func (w *writer) explain(err error) error {
+	if known := explainFault(w.path, err); known != nil {
+		return known
+	}
+	return fmt.Errorf("%s: %w", w.path, err)
+}
+
+// lose counts the decisions of a batch as dropped.
+func (w *writer) lose(b *batch, err error) {
+	b.lost = true
+	if len(b.decisions) > 0 {
+		w.dropped.Add(int64(len(b.decisions)))
+		w.tell(len(b.decisions), err)
+	}
+}
+
+// tell says how many decisions are lost, or that some are stored.
+func (w *writer) tell(lost int, err error) {
+	if f := w.lost.Load(); f != nil {
+		(*f)(lost, err)
+	}
 }
 
 // guarded runs do in a savepoint, and undoes it if it fails.
 func (w *writer) guarded(do func() error) (failed, lost error) {
 	if err := w.exec(stSavepoint); err != nil {
-		return nil, fmt.Errorf("%w: %v", errBroken, err)
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	if failed = do(); failed != nil {
 		// SQLite ends the whole transaction by itself on some failures, such
 		// as a full disk. The savepoint is gone then.
 		if err := w.exec(stRollbackTo); err != nil {
-			return failed, fmt.Errorf("%w: %v: %v", errBroken, failed, err)
+			return failed, fmt.Errorf("%w: %w: %w", errBroken, failed, err)
 		}
 	}
 	if err := w.exec(stRelease); err != nil {
-		return failed, fmt.Errorf("%w: %v", errBroken, err)
+		return failed, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return failed, nil
 }
