@@ -107,9 +107,6 @@ type PolicyState struct {
 	Title       string          `json:"title"` // what the module says that it is
 	Version     string          `json:"version"`
 	Description string          `json:"description"`
-	// TOML is the [[policy]] that makes it permanent in the configuration, once its
-	// module lies in the policies folder as NAME.wasm.
-	TOML string `json:"toml"`
 	// Resting is set while it is not asked because of too many faults.
 	Resting bool      `json:"resting"`
 	NextTry time.Time `json:"next_try,omitzero"`

@@ -66,6 +66,8 @@ type DecisionFilter struct {
 	Origin  string
 	Policy  string
 	Code    string
+	// Phase is "make_knock" or "send_knock".
+	Phase string
 	// Request is the beginning of the request ID.
 	Request string
 	// Faults takes only those where a policy failed.
@@ -140,7 +142,7 @@ func (s *Store) where(ctx context.Context, f DecisionFilter) (where string, args
 		add("fault <> ''")
 	}
 	for _, c := range [...]struct{ column, value string }{
-		{"origin", f.Origin}, {"policy", f.Policy}, {"verdict", f.Verdict}, {"code", f.Code},
+		{"origin", f.Origin}, {"policy", f.Policy}, {"verdict", f.Verdict}, {"code", f.Code}, {"phase", f.Phase},
 	} {
 		if c.value != "" {
 			add(c.column+" = ?", c.value)

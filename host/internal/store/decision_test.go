@@ -62,6 +62,7 @@ func TestDecisions(t *testing.T) {
 		{"faults", DecisionFilter{Faults: true}, func(d *Decision) bool { return d.Fault != "" }},
 		{"since", DecisionFilter{Since: testDecision(6).At}, func(d *Decision) bool { return d.ID >= 7 }},
 		{"after", DecisionFilter{After: 7}, func(d *Decision) bool { return d.ID > 7 }},
+		{"phase", DecisionFilter{Phase: "send_knock"}, func(d *Decision) bool { return d.Phase == "send_knock" }},
 		{"before", DecisionFilter{Before: 4}, func(d *Decision) bool { return d.ID < 4 }},
 		{"a page of a user", DecisionFilter{User: "@u:y", After: 1, Before: 6}, func(d *Decision) bool { return d.User == "@u:y" && d.ID > 1 && d.ID < 6 }},
 		{"since after all", DecisionFilter{Since: testDecision(60).At}, func(*Decision) bool { return false }},
