@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -281,6 +282,48 @@ func (w *world) reloadedByAPI(t *testing.T) {
 	}
 	if err := replaceFile(w.cfg.Path, text); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestReloadCommand: the command prints how the reload ended, also of a configuration
+// with a fault, and where nobody answers it says what else there is.
+func TestReloadCommand(t *testing.T) {
+	w := newWorld(t, adminAPI+doorPolicy, map[string][]byte{"door.wasm": doorOpen})
+	reload := func() (string, int) {
+		var out strings.Builder
+		code := runContext(t.Context(), []string{"reload", "--config", w.cfg.Path}, &out, &out)
+		return out.String(), code
+	}
+	text, err := os.ReadFile(w.cfg.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const anywhere = `"127.0.0.1:0"`
+	text = []byte(strings.Replace(string(text), anywhere, fmt.Sprintf("%q", w.adminListener.Addr()), 1))
+	if err := replaceFile(w.cfg.Path, text); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := reload(); code != exitOK || !strings.Contains(out, "1 policies, revision "+w.gate.Revision()[:12]) {
+		t.Errorf("reload: %d %s", code, out)
+	}
+	if err := replaceFile(w.cfg.Path, []byte(string(text)+"[polices]\n")); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := reload(); code != exitFailed || !strings.Contains(out, "polices: unknown key") {
+		t.Errorf("reload of a faulty configuration: %d %s", code, out)
+	}
+	other := strings.Replace(string(text), w.adminListener.Addr().String(), "127.0.0.1:1", 1)
+	if err := replaceFile(w.cfg.Path, []byte(other)); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := reload(); code != exitFailed || !strings.Contains(out, "no server answers") || !strings.Contains(out, "SIGHUP") {
+		t.Errorf("reload where nobody answers: %d %s", code, out)
+	}
+	if err := replaceFile(w.cfg.Path, []byte(strings.Replace(string(text), "token_file = \"state/admin.token\"\n", "", 1))); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := reload(); code != exitFailed || !strings.Contains(out, "token_file of [admin] is missing") {
+		t.Errorf("reload without an API: %d %s", code, out)
 	}
 }
 

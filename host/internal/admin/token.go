@@ -24,6 +24,9 @@ const (
 // any time.
 type Token struct{ path string }
 
+// TokenAt returns the token in a file, which is looked at when it is asked.
+func TokenAt(path string) *Token { return &Token{path} }
+
 // OpenToken returns the token in a file, and makes one where the file is missing:
 // 32 random bytes as hex, mode 0600. It fails where the file is no token.
 func OpenToken(path string) (t *Token, made bool, err error) {
