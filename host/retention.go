@@ -35,6 +35,9 @@ func (s *system) prune(ctx context.Context) {
 	if deleted > 0 {
 		s.log.Info("old decisions deleted", "number", deleted)
 	}
+	if err == nil {
+		err = s.store.PruneCounts(ctx, s.now(), before)
+	}
 	if err != nil && ctx.Err() == nil {
 		s.log.Error("old decisions are not deleted", "err", err)
 	}

@@ -78,7 +78,7 @@ type Status struct {
 	LastReload *Reloaded     `json:"last_reload,omitempty"`
 	Default    string        `json:"default"` // the verdict where all policies pass
 	Policies   []PolicyState `json:"policies"`
-	Checks     []result      `json:"checks"`
+	Checks     []Result      `json:"checks"`
 	// Dropped counts decisions that could not be stored, Undecided knocks that came
 	// round this server, by kind.
 	Dropped   int64            `json:"dropped"`
@@ -183,6 +183,8 @@ type Step struct {
 	Code    string `json:"code"`
 	Fuel    int64  `json:"fuel"`
 	Micros  int64  `json:"us"`
+	// Mode is "monitor" for one whose verdict does not count, "" for the others.
+	Mode string `json:"mode,omitempty"`
 	// Calls are what it asked of the host and was answered, in words.
 	Calls []string `json:"calls"`
 }
@@ -191,6 +193,7 @@ type Step struct {
 type Rejudged struct {
 	Decisions int64            `json:"decisions"` // that were judged
 	Same      int64            `json:"same"`
+	Others    int64            `json:"others"` // the same verdict by another policy, or in other words
 	NoFacts   int64            `json:"no_facts"`
 	Verdicts  map[string]int64 `json:"verdicts"` // "was -> is"
 	Changes   []Changed        `json:"changes"`  // the newest 200 with another verdict

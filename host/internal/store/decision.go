@@ -66,14 +66,16 @@ type DecisionFilter struct {
 	Origin  string
 	Policy  string
 	Code    string
+	// Phase is "make_knock" or "send_knock".
+	Phase string
 	// Request is the beginning of the request ID.
 	Request string
 	// Faults takes only those where a policy failed.
 	Faults bool
 	// Since takes what arrived then or later.
 	Since time.Time
-	// After takes what has a higher ID.
-	After int64
+	// After takes what has a higher ID, and Before what has a lower one.
+	After, Before int64
 	// Limit is the most that are returned. Zero: 50.
 	Limit int
 }
@@ -82,42 +84,14 @@ type DecisionFilter struct {
 // What [Store.AppendDecision] took in the last tenth of a second may still be
 // on its way; [Store.Flush] waits for it.
 func (s *Store) Decisions(ctx context.Context, f DecisionFilter) ([]Decision, error) {
-	var where strings.Builder
-	if f.Monitor {
-		where.WriteString(" WHERE mode = 'monitor'")
-	} else {
-		where.WriteString(" WHERE mode = ''")
-	}
-	var args []any
-	for _, c := range [...]struct{ column, value string }{
-		{"room_id", f.Room}, {"user_id", f.User}, {"verdict", f.Verdict}, {"origin", f.Origin}, {"policy", f.Policy}, {"code", f.Code},
-	} {
-		if c.value == "" {
-			continue
-		}
-		where.WriteString(" AND " + c.column + " = ?")
-		args = append(args, c.value)
-	}
-	if f.Request != "" {
-		// A range, not LIKE: an index serves it, and no character is special.
-		where.WriteString(" AND request_id >= ? AND request_id < ?")
-		args = append(args, f.Request, f.Request+"\U0010ffff")
-	}
-	if f.Faults {
-		where.WriteString(" AND fault <> ''")
-	}
-	if !f.Since.IsZero() {
-		where.WriteString(" AND at >= ?")
-		args = append(args, f.Since.UnixMicro())
-	}
-	if f.After > 0 {
-		where.WriteString(" AND id > ?")
-		args = append(args, f.After)
+	where, args, err := s.where(ctx, f)
+	if err != nil || where == "" {
+		return nil, err
 	}
 	if f.Limit <= 0 {
 		f.Limit = 50
 	}
-	rows, err := s.readers.QueryContext(ctx, "SELECT id, "+decisionColumns+" FROM decisions"+where.String()+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
+	rows, err := s.readers.QueryContext(ctx, "SELECT id, "+decisionColumns+" FROM decisions WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
 	if err != nil {
 		return nil, s.wrap("reading the decisions", err)
 	}
@@ -134,6 +108,77 @@ func (s *Store) Decisions(ctx context.Context, f DecisionFilter) ([]Decision, er
 		return nil, s.wrap("reading the decisions", err)
 	}
 	return list, nil
+}
+
+// sinceFew is how many decisions since a time are few enough to be found by their time.
+const sinceFew = 2000
+
+// where returns the condition of a filter; it is empty where nothing can meet it.
+func (s *Store) where(ctx context.Context, f DecisionFilter) (where string, args []any, err error) {
+	mode := ""
+	if f.Monitor {
+		mode = "monitor"
+	}
+	// Written out, so that SQLite knows that the index of those in monitor mode serves.
+	conditions := []string{"mode = '" + mode + "'"}
+	// One index serves a list: that of the first field here that is given, as the
+	// fewest decisions share it. A "+" keeps SQLite from taking another.
+	narrowed := ""
+	add := func(condition string, values ...any) {
+		conditions = append(conditions, narrowed+condition)
+		args, narrowed = append(args, values...), "+"
+	}
+	if f.Request != "" {
+		// A range, not LIKE: an index serves it, and no character is special.
+		add("request_id >= ? AND request_id < ?", f.Request, f.Request+"\U0010ffff")
+	}
+	if f.User != "" {
+		add("user_id = ?", f.User)
+	}
+	if f.Room != "" {
+		add("room_id = ?", f.Room)
+	}
+	if f.Faults {
+		add("fault <> ''")
+	}
+	for _, c := range [...]struct{ column, value string }{
+		{"origin", f.Origin}, {"policy", f.Policy}, {"verdict", f.Verdict}, {"code", f.Code}, {"phase", f.Phase},
+	} {
+		if c.value != "" {
+			add(c.column+" = ?", c.value)
+		}
+	}
+	if !f.Since.IsZero() {
+		first, none, err := s.firstSince(ctx, f.Since)
+		if err != nil || none {
+			return "", nil, err
+		}
+		narrowed = "+"
+		add("at >= ?", f.Since.UnixMicro())
+		f.After = max(f.After, first-1)
+	}
+	if f.After > 0 {
+		conditions, args = append(conditions, "id > ?"), append(args, f.After)
+	}
+	if f.Before > 0 {
+		conditions, args = append(conditions, "id < ?"), append(args, f.Before)
+	}
+	return strings.Join(conditions, " AND "), args, nil
+}
+
+// firstSince returns the lowest ID of what arrived at a time or later, 0 where there
+// is much of that, and none where there is nothing.
+func (s *Store) firstSince(ctx context.Context, since time.Time) (id int64, none bool, err error) {
+	var n int64
+	err = s.readers.QueryRowContext(ctx, "SELECT count(*), coalesce(min(id), 0) FROM (SELECT id FROM decisions WHERE at >= ? ORDER BY at LIMIT ?)",
+		since.UnixMicro(), sinceFew+1).Scan(&n, &id)
+	switch {
+	case err != nil:
+		return 0, false, s.wrap("reading the decisions", err)
+	case n > sinceFew:
+		return 0, false, nil
+	}
+	return id, n == 0, nil
 }
 
 // scanDecision reads a row of id and decisionColumns.

@@ -62,6 +62,16 @@ func TestDecisions(t *testing.T) {
 		{"faults", DecisionFilter{Faults: true}, func(d *Decision) bool { return d.Fault != "" }},
 		{"since", DecisionFilter{Since: testDecision(6).At}, func(d *Decision) bool { return d.ID >= 7 }},
 		{"after", DecisionFilter{After: 7}, func(d *Decision) bool { return d.ID > 7 }},
+		{"phase", DecisionFilter{Phase: "send_knock"}, func(d *Decision) bool { return d.Phase == "send_knock" }},
+		{"before", DecisionFilter{Before: 4}, func(d *Decision) bool { return d.ID < 4 }},
+		{"a page of a user", DecisionFilter{User: "@u:y", After: 1, Before: 6}, func(d *Decision) bool { return d.User == "@u:y" && d.ID > 1 && d.ID < 6 }},
+		{"since after all", DecisionFilter{Since: testDecision(60).At}, func(*Decision) bool { return false }},
+		{"faults of an origin since", DecisionFilter{Faults: true, Origin: "z", Since: testDecision(6).At},
+			func(d *Decision) bool { return d.Fault != "" && d.Origin == "z" && d.ID >= 7 }},
+		{"a user in a room with a verdict", DecisionFilter{User: "@u:y", Room: "!other:x", Verdict: "deny", Policy: "p", Origin: "y"},
+			func(d *Decision) bool {
+				return d.User == "@u:y" && d.Room == "!other:x" && d.Verdict == "deny" && d.Origin == "y"
+			}},
 		{"request", DecisionFilter{Request: "7"}, func(d *Decision) bool { return d.RequestID == "7" }},
 		{"the beginning of a request", DecisionFilter{Request: "R"}, func(d *Decision) bool { return d.RequestID[0] == 'R' }},
 		{"no beginning of a request", DecisionFilter{Request: "%"}, func(*Decision) bool { return false }},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -187,8 +188,32 @@ func TestOldMembers(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	rawSQL(t, path, "ALTER TABLE room_state DROP COLUMN membership; DELETE FROM goose_db_version WHERE version_id = 5")
-	check(openAt(t, path))
+	old := filepath.Join(t.TempDir(), "store.db")
+	makeOld(t, old, 4)
+	rawSQL(t, old, "ATTACH '"+path+"' AS now; INSERT INTO rooms SELECT * FROM now.rooms; INSERT INTO events SELECT * FROM now.events;"+
+		"INSERT INTO room_state SELECT room_id, type, state_key, event_id, position, own FROM now.room_state;"+
+		"INSERT INTO extremities SELECT * FROM now.extremities")
+	check(openAt(t, old))
+}
+
+// makeOld makes an empty store of an older schema.
+func makeOld(t testing.TB, path string, version int64) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	p, err := provider(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(context.Background(), version); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func rawSQL(t *testing.T, path, query string) {

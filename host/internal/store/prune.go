@@ -50,18 +50,32 @@ func (s *Store) Prune(ctx context.Context, before time.Time, keep int64) (delete
 }
 
 // PurgeUser deletes every decision on a user, and what policies in monitor mode
-// said of them. It returns how many it deleted, also where it fails.
+// said of them. It returns how many it deleted, also where it fails. The counts of
+// decisions, which name no user, stay; those of refused servers are lowered, as a
+// server may have but one user.
 func (s *Store) PurgeUser(ctx context.Context, user string) (deleted int64, err error) {
 	var after int64
 	for {
-		ids, err := rowsOf(ctx, s, "SELECT id FROM decisions WHERE user_id = ? AND id > ? ORDER BY id LIMIT ?", []any{user, after, pruneChunk},
-			func(id *int64) []any { return []any{id} })
-		if err != nil || len(ids) == 0 {
+		type decision struct {
+			id, at int64
+			Decision
+		}
+		list, err := rowsOf(ctx, s, "SELECT id, at, origin, mode, verdict FROM decisions WHERE user_id = ? AND id > ? ORDER BY id LIMIT ?",
+			[]any{user, after, pruneChunk}, func(d *decision) []any { return []any{&d.id, &d.at, &d.Origin, &d.Mode, &d.Verdict} })
+		if err != nil || len(list) == 0 {
 			return deleted, err
 		}
 		err = s.Write(ctx, func(t *Tx) error {
-			for _, id := range ids {
-				if _, err := t.exec(stDropDecision, id); err != nil {
+			for i := range list {
+				d := &list[i]
+				there, err := t.changed(stDropDecision, d.id)
+				if err != nil {
+					return err
+				}
+				if !there || !refused(&d.Decision) {
+					continue
+				}
+				if err := t.uncountOrigin(originKey{d.at / 1e6 / hourSpan * hourSpan, d.Origin}); err != nil {
 					return err
 				}
 			}
@@ -70,8 +84,8 @@ func (s *Store) PurgeUser(ctx context.Context, user string) (deleted int64, err 
 		if err != nil {
 			return deleted, s.wrap("deleting decisions", err)
 		}
-		deleted += int64(len(ids))
-		after = ids[len(ids)-1]
+		deleted += int64(len(list))
+		after = list[len(list)-1].id
 	}
 }
 

@@ -29,6 +29,15 @@ const (
 	stInsertDecision
 	stDropDecision
 	stDropDecisions
+	stCountDecisions
+	stDropCounts
+	stTrimCounts
+	stAddOrigin
+	stInsertOrigin
+	stCountOtherOrigin
+	stDropOrigin
+	stDropOrigins
+	stTrimOrigins
 	stSetPolicyValue
 	stDropPolicyValue
 	stStartAppservice
@@ -63,6 +72,18 @@ var writeSQL = [writeCount]string{
 	stInsertDecision: insertDecision,
 	stDropDecision:   "DELETE FROM decisions WHERE id = ?",
 	stDropDecisions:  "DELETE FROM decisions WHERE id <= ?",
+	stCountDecisions: upsertCount,
+	stDropCounts:     "DELETE FROM decision_counts WHERE span = ? AND at < ?",
+	stTrimCounts: `DELETE FROM decision_counts WHERE span = ? AND at <= (
+		SELECT at FROM decision_counts WHERE span = ? ORDER BY at DESC LIMIT 1 OFFSET ?)`,
+	stAddOrigin: "UPDATE refused_origins SET number = number + ? WHERE hour = ? AND origin = ?",
+	stInsertOrigin: `INSERT INTO refused_origins (hour, origin, number) SELECT ?, ?, ?
+		WHERE (SELECT count(*) FROM refused_origins WHERE hour = ? AND origin <> '') < ?`,
+	stCountOtherOrigin: `INSERT INTO refused_origins (hour, origin, number) VALUES (?, '', ?)
+		ON CONFLICT (hour, origin) DO UPDATE SET number = refused_origins.number + excluded.number`,
+	stDropOrigin:  "DELETE FROM refused_origins WHERE hour = ? AND origin = ? AND number <= 0",
+	stDropOrigins: "DELETE FROM refused_origins WHERE hour < ?",
+	stTrimOrigins: "DELETE FROM refused_origins WHERE hour <= (SELECT hour FROM refused_origins ORDER BY hour DESC LIMIT 1 OFFSET ?)",
 	stSetPolicyValue: `INSERT INTO policy_kv (policy, key, value, expires_ms) VALUES (?, ?, ?, ?)
 		ON CONFLICT (policy, key) DO UPDATE SET value = excluded.value, expires_ms = excluded.expires_ms`,
 	stDropPolicyValue:   "DELETE FROM policy_kv WHERE policy = ? AND key = ?",

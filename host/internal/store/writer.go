@@ -234,7 +234,7 @@ func (w *writer) fill(b *batch) error {
 				return err
 			}
 		}
-		return nil
+		return tx.count(newTally(b.decisions))
 	})
 	if failed != nil && lost == nil {
 		w.dropped.Add(int64(len(b.decisions)))
