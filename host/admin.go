@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/knockgate/knockgate/host/internal/admin"
+	"github.com/knockgate/knockgate/host/internal/admin/web"
 	"github.com/knockgate/knockgate/host/internal/certificate"
 )
 
@@ -84,7 +85,7 @@ func (s *system) openAdmin() error {
 	return nil
 }
 
-// openControl adds the API, and makes its token where that is missing.
+// openControl adds the API and the pages, and makes its token where that is missing.
 func (s *system) openControl(o *admin.Options) error {
 	token, made, err := admin.OpenToken(s.cfg.Admin.TokenFile)
 	if err != nil {
@@ -98,6 +99,9 @@ func (s *system) openControl(o *admin.Options) error {
 	if s.rooms != nil {
 		o.Knocks = o.Audit.Knocks(c)
 	}
+	o.Pages = web.New(web.Options{
+		Server: o.Server, Policies: o.Policies, Decisions: o.Decisions, Knocks: o.Knocks, Token: token.Read, Log: s.log,
+	})
 	return nil
 }
 

@@ -74,11 +74,7 @@ func New(now func() time.Time) *Fake {
 			},
 		},
 	}
-	// The checks' type is the package's own.
-	checks := `{"checks":[{"name":"store","ok":true,"text":"takes writes"},{"name":"policies","ok":false,"text":` + quoted(Hostile) + `}]}`
-	if err := json.Unmarshal([]byte(checks), &f.status); err != nil {
-		panic(err)
-	}
+	f.status.Checks = []admin.Result{{Name: "store", OK: true, Text: "takes writes"}, {Name: "policies", Text: Hostile}}
 	f.staged = []admin.Module{{
 		Digest: digest("staged"), Size: 123456, At: at, Name: Hostile, Version: Hostile, Description: Hostile,
 		Grants: []string{Hostile}, Schema: json.RawMessage(`{"title":` + quoted(Hostile) + `}`),
@@ -216,7 +212,7 @@ func (f *Fake) Judge(context.Context, json.RawMessage, json.RawMessage, *admin.C
 
 func steps() []admin.Step {
 	return []admin.Step{
-		{Policy: "servers", Verdict: "pass", Fuel: 3, Micros: 5},
+		{Policy: "servers", Verdict: "pass", Mode: "monitor", Fuel: 3, Micros: 5},
 		{Policy: "reasons" + Hostile, Verdict: "deny", Note: Hostile, Code: Hostile, Fault: "trap", Fuel: 4, Micros: 6, Calls: []string{Hostile}},
 	}
 }
@@ -227,7 +223,7 @@ func (f *Fake) Rejudge(_ context.Context, _ admin.Change, _ time.Time, done func
 	defer f.mu.Unlock()
 	done(10, 10)
 	return &admin.Rejudged{
-		Decisions: 10, Same: 9, NoFacts: 1, Verdicts: map[string]int64{"allow -> deny": 1},
+		Decisions: 10, Same: 8, Others: 1, NoFacts: 1, Verdicts: map[string]int64{"allow -> deny": 1},
 		Changes: []admin.Changed{{
 			RequestID: "REQ0000001", At: f.now(), Phase: "send_knock", Room: "!a" + Hostile, User: "@u" + Hostile, Was: "allow", Is: "deny", IsBy: "reasons", Message: Hostile,
 		}},
