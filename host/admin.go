@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/knockgate/knockgate/host/internal/admin"
+	"github.com/knockgate/knockgate/host/internal/admin/web"
+	"github.com/knockgate/knockgate/host/internal/certificate"
 )
 
 // openListeners listens where the configuration says. It accepts nothing yet.
@@ -47,17 +50,24 @@ func ownAddresses() (list []netip.Addr) {
 	return list
 }
 
-// openAdmin makes the admin listener's server, if there is one.
-func (s *system) openAdmin() {
+// openAdmin makes the admin listener's server, if there is one, and its token where
+// that is missing.
+func (s *system) openAdmin() error {
 	if s.adminListener == nil {
-		return
+		return nil
 	}
 	checks := []admin.Check{{Name: "policies", Run: s.checkPolicies}, {Name: "store", Run: s.checkStore}}
 	if s.upstream != nil {
 		checks = append(checks, admin.Check{Name: "upstream", Run: s.upstream.Version})
 	}
+	o := admin.Options{Ready: admin.NewReadiness(checks, time.Now), Metrics: s.metrics.Handler(), Hosts: s.cfg.Admin.Hosts, Log: s.log}
+	if s.cfg.Admin.TokenFile != "" {
+		if err := s.openControl(&o); err != nil {
+			return err
+		}
+	}
 	s.admin = &http.Server{
-		Handler:           admin.New(admin.Options{Checks: checks, Metrics: s.metrics.Handler()}),
+		Handler:           admin.New(o),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -65,6 +75,42 @@ func (s *system) openAdmin() {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	if s.cfg.Admin.Certificate != "" {
+		cert, err := certificate.Load(s.cfg.Admin.Certificate, s.cfg.Admin.Key)
+		if err != nil {
+			return fmt.Errorf("%s: admin: %w", s.cfg.Path, err)
+		}
+		s.admin.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	return nil
+}
+
+// openControl adds the API and the pages, and makes its token where that is missing.
+func (s *system) openControl(o *admin.Options) error {
+	token, made, err := admin.OpenToken(s.cfg.Admin.TokenFile)
+	if err != nil {
+		return fmt.Errorf("%s: admin.token_file: %w", s.cfg.Path, err)
+	}
+	s.note(made, "token of the admin API")
+	c := newControl(s, o.Ready)
+	o.Token, o.MetricsGuarded = token, !s.cfg.Admin.Listen.Addr().Unmap().IsLoopback()
+	o.Audit = admin.NewAudit(s.log, time.Now)
+	o.Server, o.Policies, o.Decisions = o.Audit.Server(c), o.Audit.Policies(c), c
+	if s.rooms != nil {
+		o.Knocks = o.Audit.Knocks(c)
+	}
+	o.Pages = web.New(web.Options{
+		Server: o.Server, Policies: o.Policies, Decisions: o.Decisions, Knocks: o.Knocks, Token: token.Read, Log: s.log,
+	})
+	return nil
+}
+
+// serveAdmin answers on the admin listener until its server is closed.
+func (s *system) serveAdmin() error {
+	if s.admin.TLSConfig != nil {
+		return s.admin.ServeTLS(s.adminListener, "", "")
+	}
+	return s.admin.Serve(s.adminListener)
 }
 
 // checkPolicies fails where a start found no policies that load, and answers

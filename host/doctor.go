@@ -89,7 +89,7 @@ func examine(ctx context.Context, cfg *config.Config, client *discovery.Client) 
 		OwnKeys: func() (*serverkey.Keyset, error) { return serverkey.LoadKeyset(cfg.StateDir) },
 	}
 	if cfg.Admin.Listen.IsValid() {
-		o.Admin = &url.URL{Scheme: "http", Host: cfg.Admin.Listen.String()}
+		o.Admin = cfg.Admin.URL()
 	}
 	if cfg.Upstream != nil {
 		u, err := newUpstream(cfg, nil)

@@ -69,7 +69,7 @@ before it lets a knock in.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.AddCommand(newServe(), newKnock(), newDemo(), newRoom(), newDecisions(), newExplain(), newReplay(), newAllow(), newPolicy(), newKey(),
-		newAppservice(), newCheck(), newDoctor(), newHealthy(), newVersion(), newCompile(), newManual())
+		newAppservice(), newReload(), newCheck(), newDoctor(), newHealthy(), newVersion(), newCompile(), newManual())
 	completeValues(root)
 	return root
 }

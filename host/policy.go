@@ -59,8 +59,8 @@ Exit codes: 0 printed and the configuration loads, 1 anything else.`,
 					since = "kept since " + at.Local().Format(time.DateTime)
 				}
 			}
-			if name == "current" && active.RolledBack == configuredDigest(cfg.Policies) {
-				since += ", by a rollback that holds until the configuration or a module changes"
+			if name == "current" {
+				since += heldWords(active.HeldBy(configuredDigest(cfg.Policies)))
 			}
 			fmt.Fprintf(tw, "%s\t%s\t%s\n", name, revision, since)
 		}
@@ -83,6 +83,17 @@ Exit codes: 0 printed and the configuration loads, 1 anything else.`,
 		return nil
 	}
 	return cmd
+}
+
+// heldWords says what holds a revision against the configuration, if anything does.
+func heldWords(by string) string {
+	switch by {
+	case revisions.RolledBack:
+		return ", by a rollback that holds until the configuration or a module changes"
+	case revisions.Changed:
+		return ", held by a change through the admin API until the configuration or a module changes"
+	}
+	return ""
 }
 
 func newPolicyRollback() *cobra.Command {
@@ -220,23 +231,23 @@ type loaded struct {
 	chain      *plugins.Chain
 	spec       plugins.ChainSpec
 	configured string // the configuredDigest it was loaded under
-	// rolledBack is true if it is there by a rollback, and instead if it
-	// stands in for what does not load.
-	rolledBack, instead bool
+	// held is what holds it against the configured chain, "" for nothing.
+	held string
+	// instead is set if it stands in for what does not load.
+	instead bool
 }
 
 // load loads the chain that is to be in force: the configured one, or the one
-// that was rolled back to if the configured one has not changed since.
+// that a rollback or a change holds if the configured one has not changed since.
 func (s *system) load(ctx context.Context, cfg *config.Config, running *plugins.Chain) (l loaded, err error) {
 	l.configured = configuredDigest(cfg.Policies)
 	active, err := s.revisions.Active()
 	if err != nil {
 		s.log.Error("no rollback is known of", "err", err)
 	}
-	if active.RolledBack == l.configured {
-		l.rolledBack = true
+	if l.held = active.HeldBy(l.configured); l.held != "" {
 		if l.chain, l.spec, err = s.loadRevision(ctx, active.Current, running); err != nil {
-			return l, fmt.Errorf("the revision %.12s that was rolled back to: %w", active.Current, err)
+			return l, fmt.Errorf("the revision %.12s, held by a %s: %w", active.Current, l.held, err)
 		}
 		return l, nil
 	}
@@ -300,7 +311,7 @@ func (s *system) keep(l loaded) {
 	var err error
 	switch {
 	case l.instead:
-	case l.rolledBack:
+	case l.held != "":
 		err = s.revisions.Renamed(l.chain, l.spec)
 	default:
 		err = s.revisions.Activate(l.chain, l.spec, l.configured)

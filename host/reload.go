@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/knockgate/knockgate/host/internal/admin"
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/notices"
 	"github.com/knockgate/knockgate/plugins"
@@ -31,17 +32,27 @@ func (s *system) watch(ctx context.Context, hup <-chan os.Signal) error {
 	stop := s.startWatching(ctx, paths, poke)
 	defer func() { stop() }()
 	for {
+		var ended chan<- admin.Reloaded // of who asked for it; nil: nobody waits
 		why, tell := "SIGHUP", notifier{s.log}.ready
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
 			notifier{s.log}.reloading()
+		case ended = <-s.reloads:
+			why = "admin API"
+			notifier{s.log}.reloading()
+			if !s.cfg.Policies.Watch {
+				s.lists.Reload()
+			}
 		case <-changed:
 			why, tell = "a file changed", notifier{s.log}.running
 		}
 		cfg, status := s.reload(ctx, why)
 		tell(status)
+		if ended != nil {
+			ended <- *s.lastReload.Load()
+		}
 		if cfg != nil && !slices.Equal(paths, s.watched(cfg)) {
 			stop()
 			paths = s.watched(cfg)
@@ -119,6 +130,11 @@ func (s *system) watched(cfg *config.Config) []string {
 // running chain as it is and says why. It returns the configuration it has
 // read, nil if that is faulty, and a line for people on how it ended.
 func (s *system) reload(ctx context.Context, why string) (cfg *config.Config, status string) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	defer func() {
+		s.lastReload.Store(&admin.Reloaded{At: s.now().UTC(), OK: s.reloadedWell, Text: status})
+	}()
 	if s.keys != nil {
 		s.keys.Keys() // read again if they have changed
 	}
@@ -127,6 +143,7 @@ func (s *system) reload(ctx context.Context, why string) (cfg *config.Config, st
 		err = s.swap(ctx, cfg, why)
 	}
 	s.metrics.Reloaded(err == nil, s.now())
+	s.reloadedWell = err == nil
 	if err != nil {
 		s.notices.Note(notices.Item{Kind: notices.Reload, Detail: oneLine(err)})
 		s.log.Error("reload failed; the running policies stay", "why", why, "revision", s.gate.Revision(), "err", err)
@@ -145,19 +162,26 @@ func (s *system) swap(ctx context.Context, cfg *config.Config, why string) error
 	if err != nil {
 		return err
 	}
+	s.putInForce(l, running, why)
+	return nil
+}
+
+// putInForce swaps in a chain and keeps it. The caller holds s.changing and a reference
+// to the running chain.
+func (s *system) putInForce(l loaded, running *plugins.Chain, why string) {
 	revision := l.chain.Revision()
+	s.held = l.held
 	if revision == running.Revision() {
-		s.keep(l) // a rollback may be over, or a fallback good again
+		s.keep(l) // what held it may be over, or a fallback good again
 		l.chain.Release()
 		s.log.Debug("reload: nothing that can change a decision has changed", "why", why)
-		return nil
+		return
 	}
 	s.warnMonitored(l.chain)
 	s.metrics.Use(l.chain.Policies())
 	s.gate.Swap(l.chain)
-	s.log.Info("policies swapped", "why", why, "revision", revision, "was", running.Revision(), "rolled_back", l.rolledBack)
+	s.log.Info("policies swapped", "why", why, "revision", revision, "was", running.Revision(), "held", l.held)
 	s.keep(l)
-	return nil
 }
 
 // needRestart names the tables that differ and that a reload does not apply.

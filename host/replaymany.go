@@ -123,9 +123,7 @@ func parseAge(s string) (time.Duration, error) {
 func replaySpec(cfg *config.Config, module string) (spec plugins.ChainSpec, did string, err error) {
 	spec = chainSpec(cfg.Policies)
 	for i := range spec.Policies {
-		// A replay is not the traffic of a minute: no policy rests, and none waits.
-		spec.Policies[i].Limits.Faults, spec.Policies[i].Limits.FaultWindow = 10_000, time.Nanosecond
-		spec.Policies[i].Limits.Wait = time.Minute
+		restless(&spec.Policies[i])
 	}
 	if module == "" {
 		return spec, "the configured policies", nil
@@ -153,6 +151,13 @@ func replaySpec(cfg *config.Config, module string) (spec plugins.ChainSpec, did 
 	added := plugins.PolicySpec{Name: strings.TrimSuffix(base, ".wasm"), Module: module, Grants: plugins.Inspect(text).Capabilities}
 	spec.Policies = slices.Insert(spec.Policies, 0, added)
 	return spec, module + " before the configured policies", nil
+}
+
+// restless has a policy never rest, and wait for no instance in vain: a replay is not
+// the traffic of a minute.
+func restless(p *plugins.PolicySpec) {
+	p.Limits.Faults, p.Limits.FaultWindow = 10_000, time.Nanosecond
+	p.Limits.Wait = time.Minute
 }
 
 func replayAll(cmd *cobra.Command, cfg *config.Config, f *manyFlags, source rejudge.Source, total int64) (err error) {

@@ -82,13 +82,16 @@ func (s *system) describe(w io.Writer, program string) {
 	}
 	s.describePolicies(row)
 	row("", "where all pass: %s", s.cfg.Policies.Default)
-	row("revision", "%s", s.gate.Revision())
+	row("revision", "%s%s", s.gate.Revision(), heldWords(s.held))
 	for _, r := range s.lobby {
 		row("room", "%s  %s  version %s, join rule %s", r.ID, r.Alias, r.VersionID, r.JoinRule)
 	}
 	row("listening", "%s://%s", s.scheme(), s.address())
 	if s.admin != nil {
-		row("admin", "http://%s", s.adminListener.Addr())
+		row("admin", "%s://%s", s.cfg.Admin.URL().Scheme, s.adminListener.Addr())
+		if s.cfg.Admin.TokenFile != "" {
+			row("", "token in %s", s.cfg.Admin.TokenFile)
+		}
 	}
 	if len(s.lobby) > 0 {
 		server := ""
@@ -108,7 +111,7 @@ func (s *system) describePolicies(row func(name, format string, args ...any)) {
 	name := "policies"
 	for i, p := range chain.Policies() {
 		module := fmt.Sprintf("sha256:%.12s...", p.Module)
-		if c := s.cfg.Policies.Chain; i < len(c) && s.fallback == "" && c[i].Name == p.Name {
+		if c := s.cfg.Policies.Chain; i < len(c) && s.fallback == "" && s.held == "" && c[i].Name == p.Name {
 			module = relative(s.cfg.Policies.Dir, c[i].Module)
 		}
 		if p.Mode == plugins.Monitor {

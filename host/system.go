@@ -12,11 +12,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/knockgate/knockgate/host/internal/admin"
 	"github.com/knockgate/knockgate/host/internal/certificate"
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/decisionlog"
@@ -76,6 +79,18 @@ type system struct {
 	adminListener net.Listener
 	admin         *http.Server
 
+	// changing is held while the policies in force are changed: by a reload or through
+	// the admin API.
+	changing sync.Mutex
+	// held is what holds them against the configuration, and reloadedWell says that
+	// the last reload was one; both guarded by changing.
+	held         string
+	reloadedWell bool
+	// lastReload is how the last ended; nil: there was none. reloads asks for one, and
+	// its end.
+	lastReload atomic.Pointer[admin.Reloaded]
+	reloads    chan chan<- admin.Reloaded
+
 	// fallback says what runs instead of configured policies that do not load;
 	// "" where they did.
 	fallback string
@@ -98,7 +113,7 @@ type system struct {
 // listener is where to listen; nil: where the configuration says. now is the
 // clock of everything that peers can see; certificates go by the real time.
 func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, now func() time.Time, log *slog.Logger) (_ *system, err error) {
-	s := &system{cfg: cfg, log: log, listener: listener, now: now, drain: drainTime, metrics: metrics.New(version())}
+	s := &system{cfg: cfg, log: log, listener: listener, now: now, drain: drainTime, metrics: metrics.New(version()), reloads: make(chan chan<- admin.Reloaded)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -143,7 +158,9 @@ func openSystem(ctx context.Context, cfg *config.Config, listener net.Listener, 
 	}
 	s.openGateway(cert)
 	s.openMetrics()
-	s.openAdmin()
+	if err := s.openAdmin(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -186,6 +203,7 @@ func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
 			return l, err
 		}
 	}
+	s.held = l.held
 	s.metrics.Use(l.chain.Policies())
 	s.gate = plugins.NewGate(l.chain)
 	s.warnMonitored(l.chain)
@@ -389,7 +407,7 @@ func (s *system) Run(ctx context.Context) error {
 	})
 	if s.admin != nil {
 		group.Go(func() error {
-			if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.serveAdmin(); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("admin listener lost: %w", err)
 			}
 			return nil

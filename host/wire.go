@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 
+	"github.com/knockgate/knockgate/host/internal/admin"
 	"github.com/knockgate/knockgate/host/internal/appservice"
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/decisionlog"
@@ -49,6 +50,11 @@ var (
 	_ plugins.KV        = (*policykv.KV)(nil)
 	_ plugins.Lists     = (*policylist.Lists)(nil)
 	_ policylist.Rooms  = (upstream.States)(nil)
+	_ admin.Server      = (*control)(nil)
+	_ admin.Policies    = (*control)(nil)
+	_ admin.Decisions   = (*control)(nil)
+	_ admin.Knocks      = (*control)(nil)
+	_ plugins.KV        = (*forgetful)(nil)
 )
 
 // decider asks whatever chain the gate holds at the moment of each decision.

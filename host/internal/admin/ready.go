@@ -22,8 +22,8 @@ const (
 	maxAge = time.Second
 )
 
-// result is what came of a check.
-type result struct {
+// Result is what came of a check.
+type Result struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
 	Text string `json:"text"`
@@ -32,11 +32,11 @@ type result struct {
 // report is the body of /readyz.
 type report struct {
 	Ready  bool     `json:"ready"`
-	Checks []result `json:"checks"`
+	Checks []Result `json:"checks"`
 }
 
-// readiness runs the checks and remembers what came of them.
-type readiness struct {
+// Readiness runs the checks and remembers what came of them for a second.
+type Readiness struct {
 	checks []Check
 	now    func() time.Time
 
@@ -45,8 +45,16 @@ type readiness struct {
 	until time.Time  // guarded by mu
 }
 
+// NewReadiness returns the readiness that checks make, by a clock.
+func NewReadiness(checks []Check, now func() time.Time) *Readiness {
+	return &Readiness{checks: checks, now: now}
+}
+
+// Results returns what the checks say, in their order.
+func (r *Readiness) Results() []Result { return r.report().Checks }
+
 // report returns what the checks said within the last second.
-func (r *readiness) report() report {
+func (r *Readiness) report() report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now := r.now(); !now.Before(r.until) || now.Add(maxAge).Before(r.until) {
@@ -56,11 +64,11 @@ func (r *readiness) report() report {
 	return r.last
 }
 
-func (r *readiness) run() report {
+func (r *Readiness) run() report {
 	// Not the context of who asks: others wait for the same checks.
 	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
 	defer cancel()
-	results := make([]result, len(r.checks))
+	results := make([]Result, len(r.checks))
 	var wg sync.WaitGroup
 	for i, c := range r.checks {
 		wg.Go(func() {
@@ -68,7 +76,7 @@ func (r *readiness) run() report {
 			if err != nil {
 				text = err.Error()
 			}
-			results[i] = result{Name: c.Name, OK: err == nil, Text: text}
+			results[i] = Result{Name: c.Name, OK: err == nil, Text: text}
 		})
 	}
 	wg.Wait()

@@ -64,11 +64,35 @@ type Listen struct {
 // Loopback reports whether only this machine can reach the listener.
 func (l Listen) Loopback() bool { return l.Federation.Addr().IsLoopback() }
 
-// Admin is the listener for the machine's own administrator.
+// Admin is the listener for the administrator.
 type Admin struct {
-	// Listen is its address, which is a loopback address; the zero AddrPort: there
-	// is none. Default none.
+	// Listen is its address; the zero AddrPort: there is none. Default none. Beyond
+	// loopback there are TokenFile, Certificate and Key too.
 	Listen netip.AddrPort
+	// TokenFile holds the secret of the admin API, and is made by a start that does
+	// not find it; "": there is no API. Default "".
+	TokenFile string
+	// Certificate and Key are PEM files; "": the listener is plain HTTP.
+	Certificate, Key string
+	// Hosts are the names by which it is asked, beside IP addresses of loopback,
+	// localhost and the address of Listen.
+	Hosts []string
+}
+
+// URL returns where the listener is asked from this machine.
+func (a Admin) URL() *url.URL {
+	at, scheme := a.Listen, "http"
+	if at.Addr().IsUnspecified() {
+		loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		if at.Addr().Is6() {
+			loopback = netip.IPv6Loopback()
+		}
+		at = netip.AddrPortFrom(loopback, at.Port())
+	}
+	if a.Certificate != "" {
+		scheme = "https"
+	}
+	return &url.URL{Scheme: scheme, Host: at.String()}
 }
 
 // Federation is who may speak to this server and how this server reaches them.

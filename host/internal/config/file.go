@@ -80,7 +80,11 @@ type file struct {
 		Reference bool   `toml:"reference"`
 	} `toml:"decisions"`
 	Admin struct {
-		Listen string `toml:"listen"`
+		Listen      string   `toml:"listen"`
+		TokenFile   string   `toml:"token_file"`
+		Certificate string   `toml:"tls_certificate"`
+		Key         string   `toml:"tls_key"`
+		Hosts       []string `toml:"hosts"`
 	} `toml:"admin"`
 	Notices notices `toml:"notices"`
 }
@@ -139,7 +143,7 @@ func (f *file) check(faults *faults, dir string) *Config {
 		faults.addf("state_dir", "empty; a folder for the key and the store, such as %q", DefaultStateDir)
 	}
 	f.checkListen(c, faults, dir)
-	f.checkAdmin(c, faults)
+	f.checkAdmin(c, faults, dir)
 	f.checkFederation(c, faults)
 	f.checkLog(c, faults)
 	f.checkUpstream(c, faults, dir)

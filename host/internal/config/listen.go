@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net/netip"
+
+	"github.com/knockgate/knockgate/host/internal/matrix"
 )
 
 // checkListen sets c.Listen.
@@ -61,19 +63,40 @@ func (l Listen) CheckPlain(addresses []netip.Addr) error {
 }
 
 // checkAdmin sets c.Admin.
-func (f *file) checkAdmin(c *Config, faults *faults) {
-	if f.Admin.Listen == "" {
+func (f *file) checkAdmin(c *Config, faults *faults, dir string) {
+	a := &f.Admin
+	if a.Listen == "" {
+		if a.TokenFile != "" || a.Certificate != "" || a.Key != "" || len(a.Hosts) > 0 {
+			faults.addf("admin.listen", "missing, and the other keys of [admin] have no use without it; an address such as %q", SampleAdminListen)
+		}
 		return
 	}
-	addr, err := netip.ParseAddrPort(f.Admin.Listen)
+	addr, err := netip.ParseAddrPort(a.Listen)
 	switch {
 	case err != nil:
-		faults.addf("admin.listen", "%q is not ADDRESS:PORT with an IP address, such as %q; \"\" for none", f.Admin.Listen, SampleAdminListen)
-	case !addr.Addr().IsLoopback():
-		faults.addf("admin.listen", "%s is no loopback address: nobody logs in there, so only this machine may reach it; use one such as %q", addr, SampleAdminListen)
+		faults.addf("admin.listen", "%q is not ADDRESS:PORT with an IP address, such as %q; \"\" for none", a.Listen, SampleAdminListen)
+	case !addr.Addr().Unmap().IsLoopback() && (a.TokenFile == "" || a.Certificate == "" || a.Key == ""):
+		faults.addf("admin.listen", "%s is no loopback address, so others may reach it: that needs token_file, tls_certificate and tls_key; or use one such as %q", addr, SampleAdminListen)
 	case addr == c.Listen.Federation && addr.Port() != 0:
 		faults.addf("admin.listen", "%s is listen.federation too; use another port", addr)
 	default:
 		c.Admin.Listen = addr
+	}
+	if a.TokenFile != "" {
+		c.Admin.TokenFile = under(dir, a.TokenFile)
+	}
+	for i, h := range a.Hosts {
+		if name, err := matrix.ParseServerName(h); err != nil || name.Host() != h {
+			faults.addf(fmt.Sprintf("admin.hosts[%d]", i), "%q is no name of a host without a port, such as \"admin.example.org\"", h)
+		}
+	}
+	c.Admin.Hosts = a.Hosts
+	switch {
+	case (a.Certificate == "") != (a.Key == ""):
+		faults.addf("admin", "tls_certificate and tls_key go together: give both, or neither for plain HTTP on a loopback address")
+	case a.Certificate != "":
+		c.Admin.Certificate, c.Admin.Key = under(dir, a.Certificate), under(dir, a.Key)
+		faults.mustBeFile("admin.tls_certificate", c.Admin.Certificate)
+		faults.mustBeFile("admin.tls_key", c.Admin.Key)
 	}
 }

@@ -61,12 +61,20 @@ type Summary struct {
 	// Changes are the decisions that come out otherwise, in order.
 	Changes []Change
 	Took    time.Duration
+
+	keep int // the most changes; 0 for all
 }
 
 // Run judges the decisions of a source with the policies of a chain, on every processor.
 // done counts those that are through; it may be nil. It fails if the source does, a
 // decision is damaged, or ctx ends.
 func Run(ctx context.Context, chain *plugins.Chain, source Source, done *atomic.Int64) (*Summary, error) {
+	return RunNewest(ctx, chain, source, done, 0)
+}
+
+// RunNewest is [Run] whose Changes are the newest of those with another verdict, so
+// that what it holds is bounded. With keep 0 they are all changes.
+func RunNewest(ctx context.Context, chain *plugins.Chain, source Source, done *atomic.Int64, keep int) (*Summary, error) {
 	begin := time.Now()
 	if done == nil {
 		done = new(atomic.Int64)
@@ -77,7 +85,7 @@ func Run(ctx context.Context, chain *plugins.Chain, source Source, done *atomic.
 	parts := make([]Summary, runtime.GOMAXPROCS(0))
 	var workers sync.WaitGroup
 	for i := range parts {
-		parts[i].Verdicts = map[string]int64{}
+		parts[i].Verdicts, parts[i].keep = map[string]int64{}, keep
 		workers.Go(func() {
 			var d plugins.Decision
 			for list := range work {
@@ -101,6 +109,9 @@ func Run(ctx context.Context, chain *plugins.Chain, source Source, done *atomic.
 		return nil, err
 	}
 	s := merge(parts)
+	if s.keep = keep; keep > 0 {
+		s.trim(keep)
+	}
 	s.Took = time.Since(begin)
 	return s, nil
 }
@@ -174,8 +185,21 @@ func (s *Summary) judge(ctx context.Context, chain *plugins.Chain, row *store.De
 	} else {
 		s.Others++
 	}
+	if s.keep > 0 && !c.Verdict() {
+		return nil
+	}
 	s.Changes = append(s.Changes, c)
+	if s.keep > 0 && len(s.Changes) >= 2*s.keep {
+		s.trim(s.keep)
+	}
 	return nil
+}
+
+// trim leaves the newest changes, which are in order.
+func (s *Summary) trim(keep int) {
+	if n := len(s.Changes) - keep; n > 0 {
+		s.Changes = slices.Delete(s.Changes, 0, n)
+	}
 }
 
 func outcome(verdict string, f plugins.Fault) string {

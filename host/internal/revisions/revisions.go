@@ -56,6 +56,26 @@ type Active struct {
 	// configured chain that it stays on against. When the configured chain has
 	// another, the rollback is over.
 	RolledBack string `json:"rolled_back,omitempty"`
+	// Held is [Changed] where that was no rollback.
+	Held string `json:"held,omitempty"`
+}
+
+// What holds a revision against the configured chain.
+const (
+	RolledBack = "rollback"
+	Changed    = "change" // of the chain in force, through the admin API
+)
+
+// HeldBy returns what holds Current against the configured chain with a digest, ""
+// for nothing.
+func (a Active) HeldBy(configured string) string {
+	switch {
+	case a.RolledBack == "" || a.RolledBack != configured:
+		return ""
+	case a.Held == Changed:
+		return Changed
+	}
+	return RolledBack
 }
 
 // ActiveFile returns the path of active.json.
@@ -195,7 +215,7 @@ func (s *Store) Activate(c *plugins.Chain, spec plugins.ChainSpec, configured st
 	if err := s.Keep(c, spec); err != nil {
 		return err
 	}
-	a.Current, a.RolledBack = c.Revision(), ""
+	a.Current, a.RolledBack, a.Held = c.Revision(), "", ""
 	if err := s.SetActive(a); err != nil {
 		return err
 	}
@@ -222,5 +242,39 @@ func (s *Store) Renamed(c *plugins.Chain, spec plugins.ChainSpec) error {
 		return err
 	}
 	a.Current = c.Revision()
+	return s.SetActive(a)
+}
+
+// Hold keeps a chain and makes it the current revision, before it is put in force: it
+// stays against the configured chain with a digest, by what is [RolledBack] or
+// [Changed]. was is the revision in force, which becomes the previous one.
+func (s *Store) Hold(c *plugins.Chain, spec plugins.ChainSpec, was, configured, by string) error {
+	a, err := s.Active()
+	if err != nil {
+		return err
+	}
+	if err := s.Keep(c, spec); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.ManifestFile(was)); err != nil {
+		was = a.Current // what is in force is not kept
+	}
+	if was != c.Revision() {
+		a.Previous = was
+	}
+	a.Current, a.RolledBack, a.Held = c.Revision(), configured, by
+	if err := s.SetActive(a); err != nil {
+		return err
+	}
+	return s.prune()
+}
+
+// Free ends what holds the current revision.
+func (s *Store) Free() error {
+	a, err := s.Active()
+	if err != nil || a.RolledBack == "" {
+		return err
+	}
+	a.RolledBack, a.Held = "", ""
 	return s.SetActive(a)
 }

@@ -67,6 +67,8 @@ type DecisionFilter struct {
 	Origin  string
 	Policy  string
 	Code    string
+	// Phase is "make_knock" or "send_knock".
+	Phase string
 	// Request is the beginning of the request ID.
 	Request string
 	// Faults takes only those where a policy failed.
@@ -161,6 +163,9 @@ func (s *Store) where(ctx context.Context, f DecisionFilter) (where string, args
 	}
 	if f.Code != "" {
 		add("code = ?", f.Code)
+	}
+	if f.Phase != "" {
+		add("phase = ?", f.Phase)
 	}
 	if !f.Since.IsZero() {
 		first, none, err := s.firstSince(ctx, f.Since)

@@ -61,6 +61,8 @@ func TestDecisions(t *testing.T) {
 		{"policy and code", DecisionFilter{Policy: "q", Code: "d"}, func(d *Decision) bool { return d.Policy == "q" }},
 		{"faults", DecisionFilter{Faults: true}, func(d *Decision) bool { return d.Fault != "" }},
 		{"since", DecisionFilter{Since: testDecision(6).At}, func(d *Decision) bool { return d.ID >= 7 }},
+		{"phase", DecisionFilter{Phase: "send_knock"}, func(d *Decision) bool { return d.Phase == "send_knock" }},
+		{"another phase", DecisionFilter{Phase: "make_knock"}, func(*Decision) bool { return false }},
 		{"after", DecisionFilter{After: 7}, func(d *Decision) bool { return d.ID > 7 }},
 		{"before", DecisionFilter{Before: 4}, func(d *Decision) bool { return d.ID < 4 }},
 		{"a page of a user", DecisionFilter{User: "@u:y", After: 1, Before: 6}, func(d *Decision) bool { return d.User == "@u:y" && d.ID > 1 && d.ID < 6 }},
