@@ -44,7 +44,7 @@ func (c *control) Status(ctx context.Context) (*admin.Status, error) {
 	defer chain.Release()
 	s := &admin.Status{
 		Version: version(), ServerName: string(c.cfg.ServerName), Mode: "resident", Started: c.began,
-		Revision: chain.Revision(), LastReload: c.lastReload.Load(), Checks: c.ready.Results(), Dropped: c.store.DecisionsDropped(),
+		Revision: chain.Revision(), LastReload: c.lastReload.Load(), Policies: []admin.PolicyState{}, Checks: c.ready.Results(), Dropped: c.store.DecisionsDropped(),
 	}
 	if c.upstream != nil {
 		s.Mode = "gateway"
@@ -141,6 +141,9 @@ func (c *control) metadata(digest, path string) *plugins.Metadata {
 
 func histogram(h metrics.Histogram, scale float64) admin.Histogram {
 	out := admin.Histogram{Bounds: make([]float64, len(h.Bounds)), Counts: h.Counts}
+	if out.Counts == nil {
+		out.Counts = []int64{}
+	}
 	for i, bound := range h.Bounds {
 		out.Bounds[i] = bound * scale
 	}

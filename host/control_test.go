@@ -11,11 +11,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/knockgate/knockgate/host/internal/admin"
 	"github.com/knockgate/knockgate/host/internal/config"
@@ -68,7 +71,37 @@ func ask[T any](w *world, method, path string, in any) (out T) {
 	if err := json.Unmarshal(text, &out); err != nil {
 		w.t.Fatalf("%s %s: %v: %s", method, path, err, text)
 	}
+	if name := reflect.TypeFor[T]().Name(); name != "" {
+		w.fits("#/components/schemas/"+name, text)
+	}
 	return out
+}
+
+// fits holds a text against a schema of the API's document.
+func (w *world) fits(pointer string, text []byte) {
+	w.t.Helper()
+	_, document := w.api("GET", "/openapi.json", "", nil)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	const at = "https://api.example/openapi.json"
+	if err := c.AddResource(at, doc); err != nil {
+		w.t.Fatal(err)
+	}
+	schema, err := c.Compile(at + pointer)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err == nil {
+		err = schema.Validate(v)
+	}
+	if err != nil {
+		w.t.Errorf("%.300s does not fit openapi.json: %v", text, err)
+	}
 }
 
 func mustJSON(t testing.TB, v any) []byte {
