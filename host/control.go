@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/knockgate/knockgate/host/internal/admin"
+	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/metrics"
 	"github.com/knockgate/knockgate/plugins"
 )
@@ -22,10 +23,11 @@ type control struct {
 	judging   chan struct{}
 
 	mu sync.Mutex
-	// digest and revision are what the configured chain was and made when somebody
-	// looked; both guarded by mu.
-	digest, revision string
-	about            map[string]*plugins.Metadata // guarded by mu; by the module's digest, nil for none
+	// failed is the digest of a configured chain that did not load at a time; both
+	// guarded by mu.
+	failed   string
+	failedAt time.Time
+	about    map[string]*plugins.Metadata // guarded by mu; by the module's digest, nil for none
 }
 
 func newControl(s *system, ready *admin.Readiness) *control {
@@ -44,7 +46,7 @@ func (c *control) Status(ctx context.Context) (*admin.Status, error) {
 	defer chain.Release()
 	s := &admin.Status{
 		Version: version(), ServerName: string(c.cfg.ServerName), Mode: "resident", Started: c.began,
-		Revision: chain.Revision(), LastReload: c.lastReload.Load(), Checks: c.ready.Results(), Dropped: c.store.DecisionsDropped(),
+		Revision: chain.Revision(), LastReload: c.lastReload.Load(), Policies: []admin.PolicyState{}, Checks: c.ready.Results(), Dropped: c.store.DecisionsDropped(),
 	}
 	if c.upstream != nil {
 		s.Mode = "gateway"
@@ -57,7 +59,7 @@ func (c *control) Status(ctx context.Context) (*admin.Status, error) {
 	if cfg, err := c.config(); err == nil {
 		digest := configuredDigest(cfg.Policies)
 		s.Held = active.HeldBy(digest)
-		s.Configured = c.configured(ctx, digest)
+		s.Configured = c.configured(ctx, cfg, digest)
 	}
 	spec, err := plugins.ParseManifest(chain.Manifest(), c.revisions.ModuleFile)
 	if err != nil {
@@ -75,26 +77,28 @@ func (c *control) Status(ctx context.Context) (*admin.Status, error) {
 	return s, nil
 }
 
+// tryAgain is how long a configured chain that did not load is not tried again, if
+// nothing of it has changed.
+const tryAgain = 30 * time.Second
+
 // configured returns the revision that the configured chain with a digest makes, ""
-// where it does not load. It loads each once, beside the one in force.
-func (c *control) configured(ctx context.Context, digest string) string {
+// where it does not load. Where it is not known it is loaded, beside the one in force.
+func (c *control) configured(ctx context.Context, cfg *config.Config, digest string) string {
+	if known := c.asConfigured.Load(); known != nil && known.digest == digest {
+		return known.revision
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.digest == digest {
-		return c.revision
-	}
-	cfg, err := c.config()
-	if err != nil || configuredDigest(cfg.Policies) != digest {
+	if c.failed == digest && time.Since(c.failedAt) < tryAgain {
 		return ""
 	}
 	revision, err := tryLoad(ctx, cfg, chainSpec(cfg.Policies))
-	if ctx.Err() != nil {
-		return ""
+	switch {
+	case err == nil:
+		c.asConfigured.Store(&configuredChain{digest, revision})
+	case ctx.Err() == nil:
+		c.failed, c.failedAt = digest, time.Now()
 	}
-	if err != nil {
-		revision = ""
-	}
-	c.digest, c.revision = digest, revision
 	return revision
 }
 
@@ -141,6 +145,9 @@ func (c *control) metadata(digest, path string) *plugins.Metadata {
 
 func histogram(h metrics.Histogram, scale float64) admin.Histogram {
 	out := admin.Histogram{Bounds: make([]float64, len(h.Bounds)), Counts: h.Counts}
+	if out.Counts == nil {
+		out.Counts = []int64{}
+	}
 	for i, bound := range h.Bounds {
 		out.Bounds[i] = bound * scale
 	}

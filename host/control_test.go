@@ -3,21 +3,29 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"aead.dev/minisign"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"github.com/knockgate/knockgate/host/internal/admin"
+	"github.com/knockgate/knockgate/host/internal/certificate"
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/peer"
 )
@@ -68,7 +76,37 @@ func ask[T any](w *world, method, path string, in any) (out T) {
 	if err := json.Unmarshal(text, &out); err != nil {
 		w.t.Fatalf("%s %s: %v: %s", method, path, err, text)
 	}
+	if name := reflect.TypeFor[T]().Name(); name != "" {
+		w.fits("#/components/schemas/"+name, text)
+	}
 	return out
+}
+
+// fits holds a text against a schema of the API's document.
+func (w *world) fits(pointer string, text []byte) {
+	w.t.Helper()
+	_, document := w.api("GET", "/openapi.json", "", nil)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	const at = "https://api.example/openapi.json"
+	if err := c.AddResource(at, doc); err != nil {
+		w.t.Fatal(err)
+	}
+	schema, err := c.Compile(at + pointer)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err == nil {
+		err = schema.Validate(v)
+	}
+	if err != nil {
+		w.t.Errorf("%.300s does not fit openapi.json: %v", text, err)
+	}
 }
 
 func mustJSON(t testing.TB, v any) []byte {
@@ -413,5 +451,108 @@ func TestStaged(t *testing.T) {
 	}
 	if _, err := s.add(doorOpen, []byte("no signature"), nil); err == nil {
 		t.Error("what is no signature was taken for one")
+	}
+}
+
+// TestSignedUploads: where the configuration names signers, an upload needs a signature
+// of one of them, and what is staged is looked at again when it is put in force.
+func TestSignedUploads(t *testing.T) {
+	public, private, err := minisign.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stranger, err := minisign.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStarter(t, signedDoor(public))
+	s.write("policies/door.wasm", doorOpen)
+	s.write("policies/door.wasm.minisig", minisign.Sign(private, doorOpen))
+	first := s.mustStart("")
+	s.change(func(c *control) string {
+		for name, signature := range map[string][]byte{
+			"is missing": nil, "not among the signers": minisign.Sign(stranger, doorShut), "has changed since": minisign.Sign(private, doorOpen), "no minisign": []byte("x"),
+		} {
+			if _, err := c.Stage(t.Context(), doorShut, signature); !errors.Is(err, admin.ErrInvalid) || !strings.Contains(err.Error(), name) {
+				t.Errorf("an upload whose signature %s: %v", name, err)
+			}
+		}
+		m, err := c.Stage(t.Context(), doorShut, minisign.Sign(private, doorShut))
+		if err != nil {
+			t.Fatal(err)
+		}
+		add := admin.Change{Do: "add", Revision: first, Policy: "shut", Module: m.Digest}
+		signature := c.staged.file(m.Digest) + signatureSuffix
+		if err := os.WriteFile(signature, minisign.Sign(stranger, doorShut), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Apply(t.Context(), add); !errors.Is(err, admin.ErrInvalid) || c.gate.Revision() != first {
+			t.Errorf("a signature that was replaced: %v", err)
+		}
+		if err := os.WriteFile(signature, minisign.Sign(private, doorShut), 0o600); err != nil {
+			t.Fatal(err)
+		}
+
+		// What cannot be kept is not put in force.
+		active, err := os.ReadFile(c.revisions.ActiveFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(c.revisions.ActiveFile(), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Apply(t.Context(), add); err == nil || !strings.Contains(err.Error(), "active.json") || c.gate.Revision() != first {
+			t.Errorf("a change that cannot be kept: %v, revision %.12s, want %.12s", err, c.gate.Revision(), first)
+		}
+		if err := os.WriteFile(c.revisions.ActiveFile(), active, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		revision, err := c.Apply(t.Context(), add)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return revision
+	})
+}
+
+// TestAdminForOthers: on an address that others may reach there is TLS, and /metrics
+// needs the token.
+func TestAdminForOthers(t *testing.T) {
+	dir := t.TempDir()
+	certPEM, keyPEM, err := certificate.SelfSigned("127.0.0.1", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{"c.pem": certPEM, "k.pem": keyPEM} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWorld(t, fmt.Sprintf("[admin]\nlisten = \"0.0.0.0:0\"\ntoken_file = \"state/admin.token\"\ntls_certificate = %q\ntls_key = %q\n",
+		filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem"))+allowAll, nil)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	_, port, _ := net.SplitHostPort(w.adminListener.Addr().String())
+	for path, want := range map[string]int{"/health": 200, "/readyz": 200, "/metrics": 401, "/admin/v1/status": 401} {
+		answer, err := (&http.Client{Transport: transport}).Get("https://127.0.0.1:" + port + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, answer.StatusCode, want)
+		}
+	}
+}
+
+// TestBadToken: a start whose token_file is no token says so, and leaves the file.
+func TestBadToken(t *testing.T) {
+	s := newStarter(t, adminAnywhere+"token_file = \"token\"\n"+allowAll)
+	s.write("token", []byte("too short"))
+	if _, _, err := s.start(); err == nil || !strings.Contains(err.Error(), "admin.token_file") || !strings.Contains(err.Error(), "9 bytes") {
+		t.Errorf("start: %v, want admin.token_file and why", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(s.dir, "token")); err != nil || string(text) != "too short" {
+		t.Errorf("the file is %q, %v", text, err)
 	}
 }

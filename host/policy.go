@@ -305,6 +305,17 @@ func (s *system) sayFallBack(cause error, instead string) {
 	s.log.Error("the configured policies do not load", "err", cause, "instead", instead)
 }
 
+// configuredChain is the revision that the configured chain with a digest makes.
+type configuredChain struct{ digest, revision string }
+
+// loaded notes where a chain came from that is put in force.
+func (s *system) loaded(l loaded) {
+	s.held = l.held
+	if l.held == "" && !l.instead {
+		s.asConfigured.Store(&configuredChain{l.configured, l.chain.Revision()})
+	}
+}
+
 // keep notes a chain that has been put in force, for a later start and for a
 // rollback. That it cannot be is no reason to stop.
 func (s *system) keep(l loaded) {

@@ -170,7 +170,7 @@ func (s *system) swap(ctx context.Context, cfg *config.Config, why string) error
 // to the running chain.
 func (s *system) putInForce(l loaded, running *plugins.Chain, why string) {
 	revision := l.chain.Revision()
-	s.held = l.held
+	s.loaded(l)
 	if revision == running.Revision() {
 		s.keep(l) // what held it may be over, or a fallback good again
 		l.chain.Release()

@@ -86,6 +86,8 @@ type system struct {
 	// the last reload was one; both guarded by changing.
 	held         string
 	reloadedWell bool
+	// asConfigured is the last configured chain that was loaded; nil: none yet.
+	asConfigured atomic.Pointer[configuredChain]
 	// lastReload is how the last ended; nil: there was none. reloads asks for one, and
 	// its end.
 	lastReload atomic.Pointer[admin.Reloaded]
@@ -203,7 +205,7 @@ func (s *system) openPolicies(ctx context.Context) (l loaded, err error) {
 			return l, err
 		}
 	}
-	s.held = l.held
+	s.loaded(l)
 	s.metrics.Use(l.chain.Policies())
 	s.gate = plugins.NewGate(l.chain)
 	s.warnMonitored(l.chain)

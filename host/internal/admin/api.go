@@ -20,8 +20,8 @@ const prefix = "/admin/v1"
 const (
 	maxBody      = 1 << 20  // of JSON; settings are at most 64 KiB
 	maxSignature = 16 << 10 // of a .minisig file
-	// uploadTime bounds an upload, and longTime any other answer that goes on for
-	// longer than others.
+	// uploadTime bounds an upload, and any other answer that goes on for longer than
+	// others.
 	uploadTime = 5 * time.Minute
 )
 
@@ -136,6 +136,7 @@ func (a *api) openAPI(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a *api) status(w http.ResponseWriter, r *http.Request) {
+	long(w, uploadTime) // the configured policies may have to be loaded to know of them
 	s, err := a.Server.Status(r.Context())
 	answer(w, s, err)
 }
@@ -147,6 +148,7 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) policies(w http.ResponseWriter, r *http.Request) {
+	long(w, uploadTime)
 	s, err := a.Server.Status(r.Context())
 	if err != nil {
 		answer(w, nil, err)

@@ -202,6 +202,7 @@ func (d *desk) do(method, path, host string, header http.Header, body io.Reader)
 	if err != nil {
 		d.t.Fatalf("%s %s: %v", method, path, err)
 	}
+	checkAnswer(d.t, method, r.URL.Path, answer.StatusCode, answer.Header.Get("Content-Type"), text)
 	return answer.StatusCode, answer.Header, strings.TrimSpace(string(text))
 }
 

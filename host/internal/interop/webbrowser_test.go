@@ -56,7 +56,7 @@ func newBrowser(t *testing.T, base string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), walkTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), walkTime) // outlives the test, to end the browser
 	t.Cleanup(cancel)
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()))
 	if os.Getuid() == 0 {

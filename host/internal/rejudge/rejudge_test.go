@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -134,6 +135,22 @@ func TestRun(t *testing.T) {
 	}
 	for _, c := range s.Changes {
 		got = append(got, fmt.Sprintf("%s %s %s %s", c.RequestID, c.Was, c.Is, c.Message))
+	}
+	const keep = 7
+	newest, err := RunNewest(t.Context(), load(t, stock("reason_rules", `{"min":20,"min_message":"More."}`), plugins.EngineOptions{}), source(list), nil, keep)
+	if err != nil || newest.Decisions != s.Decisions || newest.Others != s.Others || !maps.Equal(newest.Verdicts, s.Verdicts) {
+		t.Errorf("with the newest alone: %+v, %v; want the counts %+v", newest, err, s)
+	}
+	var last []string
+	for _, c := range s.Changes {
+		if c.Verdict() {
+			last = append(last, c.RequestID)
+		}
+	}
+	for i, c := range newest.Changes {
+		if len(newest.Changes) != keep || c.RequestID != last[len(last)-keep+i] {
+			t.Errorf("newest %d of %d: %s, want the last %d of %d", i, len(newest.Changes), c.RequestID, keep, len(last))
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what changes (-want +got):\n%s", diff)

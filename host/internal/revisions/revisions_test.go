@@ -231,3 +231,49 @@ func TestReplacedModule(t *testing.T) {
 		t.Errorf("%+v; want nothing kept", a)
 	}
 }
+
+// TestHold: a change holds as a rollback does, and is told from it, until it is freed
+// or another chain is configured.
+func TestHold(t *testing.T) {
+	k := newKit(t)
+	first := k.activate("A", 1)
+	hold := func(by string, i int, was string) string {
+		t.Helper()
+		spec := plugins.ChainSpec{Policies: []plugins.PolicySpec{{Name: "h", Bytes: module(t, i)}}}
+		c, err := k.engine.Load(t.Context(), spec, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+		if err := k.store.Hold(c, spec, was, "A", by); err != nil {
+			t.Fatal(err)
+		}
+		return c.Revision()
+	}
+	changed := hold(Changed, 2, first)
+	want := Active{Current: changed, Previous: first, RolledBack: "A", Held: Changed}
+	if a := k.active(); a != want || a.HeldBy("A") != Changed || a.HeldBy("B") != "" {
+		t.Errorf("after a change: %+v, want %+v", a, want)
+	}
+	if spec, err := k.store.Spec(changed); err != nil || len(spec.Policies) != 1 {
+		t.Errorf("the chain that is held: %+v, %v", spec, err)
+	}
+	if k.activate("A", 1); k.active() != want {
+		t.Errorf("a reload of what is configured ends the change: %+v", k.active())
+	}
+	rolled := hold(RolledBack, 3, "none that is kept")
+	want = Active{Current: rolled, Previous: changed, RolledBack: "A", Held: RolledBack}
+	if a := k.active(); a != want || a.HeldBy("A") != RolledBack {
+		t.Errorf("after a rollback: %+v, want %+v", a, want)
+	}
+	if err := k.store.Free(); err != nil || k.active() != (Active{Current: rolled, Previous: changed}) {
+		t.Errorf("freed: %+v, %v", k.active(), err)
+	}
+	hold(Changed, 2, rolled)
+	if r := k.activate("B", 1); k.active() != (Active{Current: r, Previous: changed}) {
+		t.Errorf("another chain is configured: %+v", k.active())
+	}
+	if by := (Active{Current: "x", RolledBack: "A"}).HeldBy("A"); by != RolledBack {
+		t.Errorf("what another version has written is held by %q, want %q", by, RolledBack)
+	}
+}

@@ -119,8 +119,6 @@ func (s *site) change(v *visit) error {
 		return fmt.Errorf("%w: the change: %v", errForm, err)
 	}
 	revision, err := s.Policies.Apply(v.ctx(), c)
-	s.Log.Info("admin pages: a change of the policies", "do", c.Do, "policy", c.Policy, "before", c.Revision, "revision", revision,
-		"remote", v.r.RemoteAddr, "err", err)
 	if err != nil {
 		return err
 	}

@@ -52,9 +52,7 @@ func (s *site) decline(v *visit) error {
 	if len(reason) > maxReason || !utf8.ValidString(reason) {
 		return fmt.Errorf("the reason: must be text of at most %d bytes: %w", maxReason, admin.ErrInvalid)
 	}
-	err = s.Knocks.Decline(v.ctx(), room, user, reason)
-	s.Log.Info("admin pages: a knock was declined", "room", room, "user", user, "remote", v.r.RemoteAddr, "err", err)
-	if err != nil {
+	if err := s.Knocks.Decline(v.ctx(), room, user, reason); err != nil {
 		return err
 	}
 	http.Redirect(v.w, v.r, "/knocks", http.StatusSeeOther)

@@ -97,7 +97,6 @@ func (s *site) upload(v *visit) error {
 	if err != nil {
 		return err
 	}
-	s.Log.Info("admin pages: a module was uploaded", "module", staged.Digest, "remote", v.r.RemoteAddr)
 	http.Redirect(v.w, v.r, "/policies?new="+staged.Digest+"#staged", http.StatusSeeOther)
 	return nil
 }
@@ -128,7 +127,6 @@ func (s *site) nextPart(reader *multipart.Reader, name string, most int64) ([]by
 
 func (s *site) reload(v *visit) error {
 	text, err := s.Server.Reload(v.ctx())
-	s.Log.Info("admin pages: the configuration was loaded anew", "remote", v.r.RemoteAddr, "err", err)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,8 @@ type Options struct {
 	// MaxModule is the largest module that can be uploaded, in bytes; 0 for
 	// [plugins.MaxModule].
 	MaxModule int64
-	// Log is told who logs in and what is changed; nil for none.
+	// Log is told who logs in, and of wrong tokens; nil for none. What is changed is for
+	// who implements the interfaces to log.
 	Log *slog.Logger
 	// Now is the clock; nil for [time.Now].
 	Now func() time.Time
