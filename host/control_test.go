@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -128,6 +129,40 @@ func (w *world) upload(module []byte) (m admin.Module) {
 	return m
 }
 
+// events listens to new decisions. next waits for a line that begins so.
+func (w *world) events() (next func(prefix string) string) {
+	w.t.Helper()
+	token, err := os.ReadFile(w.cfg.Admin.TokenFile)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	w.t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+w.adminListener.Addr().String()+"/admin/v1/decisions/events", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		w.t.Fatalf("events: %v, %+v", err, answer)
+	}
+	w.t.Cleanup(func() { answer.Body.Close() })
+	lines := bufio.NewReader(answer.Body)
+	return func(prefix string) string {
+		w.t.Helper()
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				w.t.Fatalf("waiting for %q: %v", prefix, err)
+			}
+			if strings.HasPrefix(line, prefix) {
+				return line
+			}
+		}
+	}
+}
+
 func (w *world) apply(c admin.Change) string {
 	w.t.Helper()
 	c.Revision = w.gate.Revision()
@@ -183,7 +218,11 @@ func TestControl(t *testing.T) {
 		t.Errorf("replay: %+v, want all to come out as a denial", r)
 	}
 	shut := w.apply(enforce)
+	live := w.events()
 	knock("eve", peer.Denied)
+	if line := live("data: "); !strings.Contains(line, `"verdict":"deny"`) || !strings.Contains(line, string(p.User("eve"))) {
+		t.Errorf("who listens is told %s", line)
+	}
 	list := ask[[]admin.Decision](w, "GET", "/decisions?verdict=deny&limit=1&phase=make_knock", nil)
 	if len(list) != 1 || list[0].Policy != "shut" || list[0].Revision != shut {
 		t.Fatalf("the denial is not listed: %+v", list)

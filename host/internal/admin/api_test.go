@@ -317,6 +317,9 @@ func TestWrongTokensAreBounded(t *testing.T) {
 // none the API says so and opens for nobody.
 func TestTokenFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path+".new", []byte("half"), 0o644); err != nil { // what a kill has left
+		t.Fatal(err)
+	}
 	token, made, err := OpenToken(path)
 	if err != nil || !made {
 		t.Fatalf("OpenToken: made %v, %v", made, err)

@@ -103,7 +103,7 @@ func (g *guard) known(next http.Handler) http.Handler {
 			w.Header().Set("Retry-After", "1")
 			fail(w, http.StatusTooManyRequests, fmt.Errorf("too many wrong tokens"))
 		default:
-			g.log.Warn("admin API: no token, or a wrong one", "who", Who(r.Context()), "path", r.URL.Path)
+			g.log.Warn("admin API: no token, or a wrong one", "who", Who(r.Context()), "path", fmt.Sprintf("%.200s", r.URL.Path))
 			w.Header().Set("WWW-Authenticate", `Bearer realm="knockgate"`)
 			fail(w, http.StatusUnauthorized, fmt.Errorf("the header Authorization must be \"Bearer\" and the token in the file that token_file of [admin] names"))
 		}

@@ -35,9 +35,21 @@ func OpenToken(path string) (t *Token, made bool, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return t, false, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := makeToken(path); err != nil {
 		return t, false, err
+	}
+	return t, true, nil
+}
+
+// makeToken writes a new token in one step: a kill leaves no part of one at its place.
+func makeToken(path string) error {
+	partial := path + ".new"
+	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
 	}
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails
@@ -46,9 +58,9 @@ func OpenToken(path string) (t *Token, made bool, err error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return t, false, errors.Join(err, os.Remove(path))
+		return errors.Join(err, os.Remove(partial))
 	}
-	return t, true, nil
+	return os.Rename(partial, path)
 }
 
 // Read returns the token as it is now. Its error never has any of it.

@@ -21,7 +21,7 @@ import (
 )
 
 // walkTime ends a walk that hangs; nothing is measured with it.
-const walkTime = 5 * time.Minute
+const walkTime = 10 * time.Minute
 
 // browser is a headless Chromium with one page.
 type browser struct {

@@ -42,6 +42,9 @@ func TestWebPages(t *testing.T) {
 	if n := evaluate[int](b, `document.querySelectorAll(".chart canvas").length`); n != 1 {
 		t.Errorf("the overview has %d charts drawn, want 1", n)
 	}
+	evaluate[int](b, `htmx.ajax("GET", "/?span=7d", { target: "#live", select: "#live", swap: "outerHTML" }).then(() => 0)`)
+	b.poll(`document.querySelector("#verdicts").textContent.endsWith("7d") && document.querySelectorAll(".chart canvas").length === 1`)
+	b.open("/")
 	b.do(chromedp.KeyEvent(kb.Tab))
 	if got := evaluate[string](b, `document.activeElement.className`); got != "skip" {
 		t.Errorf("the first Tab leads to an element of class %q, want skip, which leads to the content", got)

@@ -60,6 +60,7 @@ func TestWebWalk(t *testing.T) {
 	b.fill("details[open] input[name=policy]", "users")
 	b.fill("details[open] textarea[name=settings]", `{"rules":[{"deny":["@mallory:*"],"message":"Write to our admins first"}]}`)
 	b.press("Add in monitor mode", "Before it is in force")
+	b.holds(`[aria-label="What would change"]`, "mallory", "allow", "deny", "Write to our admins first")
 	b.press("Put it in force", "In force")
 	b.holds("main pre", "[[policy]]", `name = "users"`, `mode = "monitor"`, "@mallory:*")
 
@@ -72,6 +73,7 @@ func TestWebWalk(t *testing.T) {
 
 	b.open("/policies")
 	b.press("Enforce users", "Before it is in force")
+	b.holds("main", "4 decisions were judged") // of two knocks
 	b.holds(`[aria-label="What would change"]`, "mallory", "allow", "deny", "Write to our admins first")
 	b.look("walk before it is enforced")
 	b.press("Put it in force", "In force")

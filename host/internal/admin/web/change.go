@@ -69,11 +69,16 @@ func (s *site) replay(v *visit) error {
 	ctx, cancel := context.WithTimeout(v.ctx(), replayTime)
 	defer cancel()
 	began := s.Now()
-	data.Replayed, err = s.Policies.Rejudge(ctx, c, began.Add(-replaySince), func(int64, int64) {})
+	tried := c
+	if c.Do == "mode" && c.Mode == "monitor" {
+		// What a change names is judged as if it was enforced; this is the other way.
+		tried = admin.Change{Do: "remove", Revision: c.Revision, Policy: c.Policy}
+	}
+	data.Replayed, err = s.Policies.Rejudge(ctx, tried, began.Add(-replaySince), func(int64, int64) {})
 	data.Took = s.Now().Sub(began).Round(time.Millisecond)
 	switch status := statusOf(err); {
 	case err == nil:
-	case status != http.StatusInternalServerError:
+	case status != http.StatusInternalServerError && tried.Do == c.Do:
 		return err // no such chain can be made
 	default:
 		data.Failed = err.Error()
