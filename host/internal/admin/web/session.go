@@ -18,7 +18,9 @@ import (
 const (
 	sessionTime = 12 * time.Hour
 	maxSessions = 64 // the oldest ends where there is one more
-	// A wrong token may be tried 5 times, and then once in 5 seconds, by all together.
+	// 5 wrong tokens are told so, and then one in 5 seconds, of all together; the others
+	// are only answered that they are too many. A right one is never refused for those of
+	// others, who could keep everybody out.
 	loginBurst = 5
 	loginEvery = 5 * time.Second
 	maxToken   = 4 << 10
@@ -70,16 +72,15 @@ var (
 // login opens a session for who knows the token, and returns its cookie's value.
 func (s *sessions) login(token string) (string, error) {
 	now := s.now()
-	if s.tries.TokensAt(now) < 1 {
-		return "", errTries
-	}
 	want, err := s.current()
 	if err != nil {
 		return "", err
 	}
 	got := sha256.Sum256([]byte(token))
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		s.tries.AllowN(now, 1)
+		if !s.tries.AllowN(now, 1) {
+			return "", errTries
+		}
 		return "", errWrong
 	}
 	id := rand.Text() + rand.Text()
