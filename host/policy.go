@@ -308,9 +308,15 @@ func (s *system) sayFallBack(cause error, instead string) {
 // configuredChain is the revision that the configured chain with a digest makes.
 type configuredChain struct{ digest, revision string }
 
+// heldBy says what holds the chain in force against the configuration, "" for nothing.
+func (s *system) heldBy() string {
+	by, _ := s.held.Load().(string)
+	return by
+}
+
 // loaded notes where a chain came from that is put in force.
 func (s *system) loaded(l loaded) {
-	s.held = l.held
+	s.held.Store(l.held)
 	if l.held == "" && !l.instead {
 		s.asConfigured.Store(&configuredChain{l.configured, l.chain.Revision()})
 	}

@@ -82,7 +82,7 @@ func (s *system) describe(w io.Writer, program string) {
 	}
 	s.describePolicies(row)
 	row("", "where all pass: %s", s.cfg.Policies.Default)
-	row("revision", "%s%s", s.gate.Revision(), heldWords(s.held))
+	row("revision", "%s%s", s.gate.Revision(), heldWords(s.heldBy()))
 	for _, r := range s.lobby {
 		row("room", "%s  %s  version %s, join rule %s", r.ID, r.Alias, r.VersionID, r.JoinRule)
 	}
@@ -111,7 +111,7 @@ func (s *system) describePolicies(row func(name, format string, args ...any)) {
 	name := "policies"
 	for i, p := range chain.Policies() {
 		module := fmt.Sprintf("sha256:%.12s...", p.Module)
-		if c := s.cfg.Policies.Chain; i < len(c) && s.fallback == "" && s.held == "" && c[i].Name == p.Name {
+		if c := s.cfg.Policies.Chain; i < len(c) && s.fallback == "" && s.heldBy() == "" && c[i].Name == p.Name {
 			module = relative(s.cfg.Policies.Dir, c[i].Module)
 		}
 		if p.Mode == plugins.Monitor {

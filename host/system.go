@@ -82,9 +82,10 @@ type system struct {
 	// changing is held while the policies in force are changed: by a reload or through
 	// the admin API.
 	changing sync.Mutex
-	// held is what holds them against the configuration, and reloadedWell says that
-	// the last reload was one; both guarded by changing.
-	held         string
+	// held is the string that says what holds them against the configuration; heldBy
+	// reads it.
+	held atomic.Value
+	// reloadedWell says that the last reload was one; guarded by changing.
 	reloadedWell bool
 	// asConfigured is the last configured chain that was loaded; nil: none yet.
 	asConfigured atomic.Pointer[configuredChain]

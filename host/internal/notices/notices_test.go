@@ -460,10 +460,11 @@ func TestHammer(t *testing.T) {
 	}
 	all.Wait()
 	r.stop()
-	counts := map[string]int64{}
+	counts, ids := map[string]int64{}, map[string]bool{}
 	close(hook.got)
 	for got := range hook.got {
 		var body struct {
+			ID      string
 			Notices []struct {
 				Origin string
 				Count  int64
@@ -472,6 +473,10 @@ func TestHammer(t *testing.T) {
 		if err := json.Unmarshal(got.body, &body); err != nil {
 			t.Fatal(err)
 		}
+		if ids[body.ID] {
+			continue // the stop came before its answer, and it was sent again
+		}
+		ids[body.ID] = true
 		for _, n := range body.Notices {
 			counts[n.Origin] += n.Count
 		}
