@@ -66,6 +66,9 @@ func TestAuthorsErrors(t *testing.T) {
 
 // TestPolicyTestCommand: the table, --json, both engines, --update, and what is no input.
 func TestPolicyTestCommand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one thing after the other, in processes of its own or in one goroutine")
+	}
 	dir := t.TempDir()
 	fixtures := filepath.Join(dir, "testdata", "a.json")
 	if err := os.Mkdir(filepath.Dir(fixtures), 0o700); err != nil {
@@ -108,6 +111,9 @@ func TestPolicyTestCommand(t *testing.T) {
 
 // TestPolicyBenchCommand: every knock, the floor, and how near it is to the limits.
 func TestPolicyBenchCommand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one thing after the other, in processes of its own or in one goroutine")
+	}
 	path := filepath.Join(t.TempDir(), "door.wasm")
 	if err := os.WriteFile(path, doorShut, 0o600); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,9 @@ import (
 // TestCheck: a check finds, before a start and after one, what a start would fail
 // by, names it, and changes nothing.
 func TestCheck(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one thing after the other, in processes of its own or in one goroutine")
+	}
 	tests := []struct {
 		name    string
 		started bool

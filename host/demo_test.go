@@ -13,6 +13,9 @@ import (
 // TestDemo runs the demonstration as the README has it, and sees that it
 // showed all that it claims.
 func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one thing after the other, in processes of its own or in one goroutine")
+	}
 	var out, errs strings.Builder
 	t.Setenv("TMPDIR", t.TempDir())
 	if code := runContext(context.Background(), []string{"demo"}, &out, &errs); code != exitOK {

@@ -84,6 +84,9 @@ func TestKnockCommand(t *testing.T) {
 
 // TestKnockJSON: a script reads one object a knock, with both exchanges.
 func TestKnockJSON(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one thing after the other, in processes of its own or in one goroutine")
+	}
 	w := newWorld(t, stockPolicies, stockModules(t))
 	room := string(w.room("11", "knock"))
 	for _, tt := range []struct {

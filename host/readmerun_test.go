@@ -146,6 +146,9 @@ func sections(t *testing.T, path string) (list []section) {
 // that what those of host, host/package and policies say: as a resident server with
 // the sample configuration, and "In front of Synapse" behind a reverse proxy.
 func TestReadmeRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one thing after the other, in processes of its own or in one goroutine")
+	}
 	readme, policies := sections(t, walked[0]), sections(t, walked[3])
 	rest := slices.Concat(sections(t, walked[1]), sections(t, walked[2]))
 	if !testing.Short() {
@@ -247,6 +250,9 @@ func readmeGateway(t *testing.T, s section) {
 // TestReadmeNginx: the location of README.md in the server of the recipe does what
 // the recipe does.
 func TestReadmeNginx(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one thing after the other, in processes of its own or in one goroutine")
+	}
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
