@@ -118,7 +118,7 @@ func checkChange(c *admin.Change) error {
 		return invalid("revision is missing; it is the one in force when the change was thought out")
 	case named != (c.Policy != ""):
 		return invalid("policy is the name of the policy to %s, and nothing else takes one", "add, replace or remove, or whose mode changes")
-	case c.Module != "" && !isModuleDigest(c.Module):
+	case c.Module != "" && !revisions.IsDigest(c.Module):
 		return invalid("module is %.80q; the 64 hex digits of a module that was uploaded", c.Module)
 	case c.Do == "add" && c.Module == "":
 		return invalid("module is missing; the digest of a module that was uploaded")
@@ -205,14 +205,11 @@ func (c *control) fill(cfg *config.Config, spec *plugins.ChainSpec, p *plugins.P
 		p.Phases = nil
 	}
 	for _, name := range change.Phases {
-		switch name {
-		case abi.MakeKnock.String():
-			p.Phases = append(p.Phases, abi.MakeKnock)
-		case abi.SendKnock.String():
-			p.Phases = append(p.Phases, abi.SendKnock)
-		default:
+		phase, ok := plugins.ParsePhase(name)
+		if !ok {
 			return fmt.Errorf("%w: the phase %.32q; %s or %s", admin.ErrInvalid, name, abi.MakeKnock, abi.SendKnock)
 		}
+		p.Phases = append(p.Phases, phase)
 	}
 	return nil
 }

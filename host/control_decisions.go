@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	maxListed  = 500
-	maxBuckets = 2000
 	// maxRefused is how many servers an overview names.
 	maxRefused = 20
 	// maxPending is how many knocks that wait are listed.
@@ -26,8 +24,8 @@ const (
 
 // Decisions implements [admin.Decisions].
 func (c *control) Decisions(ctx context.Context, f admin.DecisionFilter) ([]admin.Decision, error) {
-	if f.Limit < 0 || f.Limit > maxListed {
-		return nil, fmt.Errorf("%w: a limit of %d; at most %d", admin.ErrInvalid, f.Limit, maxListed)
+	if f.Limit < 0 || f.Limit > admin.MaxList {
+		return nil, fmt.Errorf("%w: a limit of %d; at most %d", admin.ErrInvalid, f.Limit, admin.MaxList)
 	}
 	rows, err := c.store.Decisions(ctx, store.DecisionFilter{
 		Monitor: f.Monitor, Room: f.Room, User: f.User, Verdict: f.Verdict, Origin: f.Origin, Policy: f.Policy, Code: f.Code,
@@ -108,8 +106,8 @@ func stepsOf(steps []plugins.Step) ([]admin.Step, error) {
 // Overview implements [admin.Decisions]. Each step since then has its bucket.
 func (c *control) Overview(ctx context.Context, since time.Time, step time.Duration) (*admin.Overview, error) {
 	now := c.now()
-	if step < time.Minute || step%time.Minute != 0 || now.Sub(since)/step > maxBuckets {
-		return nil, fmt.Errorf("%w: steps of %s; whole minutes, and at most %d of them", admin.ErrInvalid, step, maxBuckets)
+	if step < time.Minute || step%time.Minute != 0 || now.Sub(since)/step > admin.MaxSteps {
+		return nil, fmt.Errorf("%w: steps of %s; whole minutes, and at most %d of them", admin.ErrInvalid, step, admin.MaxSteps)
 	}
 	since = time.Unix(since.Unix()/int64(step/time.Second)*int64(step/time.Second), 0).UTC()
 	counts, err := c.store.DecisionCounts(ctx, since, step)

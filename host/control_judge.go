@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -80,7 +78,7 @@ func (c *control) Judge(ctx context.Context, facts, event json.RawMessage, chang
 	var mu sync.Mutex
 	var watched []admin.Step // guarded by mu
 	chain, end, err := c.aside(ctx, change, plugins.EngineOptions{
-		KV: &forgetful{kv: c.kv, values: map[string][]byte{}}, Lists: c.lists, Record: true,
+		KV: plugins.NewOverlay(c.kv), Lists: c.lists, Record: true,
 		Monitored: func(r *plugins.MonitorResult) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -156,7 +154,7 @@ func (c *control) Rejudge(ctx context.Context, change admin.Change, since time.T
 		return nil, err
 	}
 	defer free()
-	chain, end, err := c.aside(ctx, &change, plugins.EngineOptions{KV: &forgetful{}, Lists: c.lists})
+	chain, end, err := c.aside(ctx, &change, plugins.EngineOptions{KV: keepsNothing{}, Lists: c.lists})
 	if err != nil {
 		return nil, err
 	}
@@ -208,62 +206,15 @@ func tell(through *atomic.Int64, all int64, done func(done, all int64)) (stop fu
 	return func() { close(end); <-ended }
 }
 
-// forgetful is a [plugins.KV] whose writes reach nobody else and are gone with it. It
-// bounds nothing: who writes are the policies of one judgement, each some calls long.
-type forgetful struct {
-	kv plugins.KV // what lies under it; nil: nothing
-
-	mu     sync.Mutex
-	values map[string][]byte // guarded by mu; by policy, 0 and key
-}
-
-func (f *forgetful) get(policy string, key []byte, nowMS int64, dst []byte) ([]byte, bool) {
-	if v, ok := f.values[policy+"\x00"+string(key)]; ok {
-		return append(dst, v...), true
-	}
-	if f.kv == nil {
-		return dst, false
-	}
-	return f.kv.Get(policy, key, nowMS, dst)
-}
-
-func (f *forgetful) put(policy string, key, value []byte) {
-	if f.values != nil {
-		f.values[policy+"\x00"+string(key)] = slices.Clone(value)
-	}
-}
+// keepsNothing is a [plugins.KV] that forgets what it is told, so that many decisions
+// are judged each by itself.
+type keepsNothing struct{}
 
 // Get implements [plugins.KV].
-func (f *forgetful) Get(policy string, key []byte, nowMS int64, dst []byte) ([]byte, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.get(policy, key, nowMS, dst)
-}
+func (keepsNothing) Get(_ string, _ []byte, _ int64, dst []byte) ([]byte, bool) { return dst, false }
 
 // Put implements [plugins.KV].
-func (f *forgetful) Put(policy string, key, value []byte, _, _ int64) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.put(policy, key, value)
-	return true
-}
+func (keepsNothing) Put(string, []byte, []byte, int64, int64) bool { return true }
 
 // Incr implements [plugins.KV].
-func (f *forgetful) Incr(policy string, key []byte, delta, nowMS, _ int64) int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := int64(0)
-	if v, ok := f.get(policy, key, nowMS, nil); ok {
-		if len(v) != 8 {
-			return abi.KVKind
-		}
-		n = int64(binary.LittleEndian.Uint64(v))
-	}
-	if delta > 0 && n > math.MaxInt64-delta {
-		n = math.MaxInt64
-	} else {
-		n = max(0, n+delta)
-	}
-	f.put(policy, key, binary.LittleEndian.AppendUint64(nil, uint64(n)))
-	return n
-}
+func (keepsNothing) Incr(_ string, _ []byte, delta, _, _ int64) int64 { return max(0, delta) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/knockgate/knockgate/host/internal/admin"
 	"github.com/knockgate/knockgate/host/internal/config"
 	"github.com/knockgate/knockgate/host/internal/store"
 )
@@ -187,39 +188,11 @@ func orDefault(policy string) string {
 	return policy
 }
 
-// decisionJSON is a decision as --json prints it.
+// decisionJSON is a decision as --json prints it: as the admin API lists it, with the
+// detail as it is stored.
 func decisionJSON(d store.Decision) any {
-	type took struct {
-		Auth     int64 `json:"auth"`
-		Protocol int64 `json:"protocol"`
-		Policies int64 `json:"policies"`
-		Act      int64 `json:"act"`
-		Total    int64 `json:"total"`
-	}
 	return struct {
-		ID        int64           `json:"id"`
-		RequestID string          `json:"request_id"`
-		At        time.Time       `json:"at"`
-		Phase     string          `json:"phase"`
-		Room      string          `json:"room_id"`
-		User      string          `json:"user_id"`
-		Origin    string          `json:"origin"`
-		Event     string          `json:"event_id,omitempty"`
-		Verdict   string          `json:"verdict"`
-		Mode      string          `json:"mode,omitempty"`
-		Policy    string          `json:"policy"`
-		Revision  string          `json:"revision"`
-		Fault     string          `json:"fault,omitempty"`
-		Message   string          `json:"message,omitempty"`
-		Note      string          `json:"note,omitempty"`
-		Code      string          `json:"code,omitempty"`
-		Status    int             `json:"status"`
-		Errcode   string          `json:"errcode,omitempty"`
-		Detail    json.RawMessage `json:"detail,omitempty"`
-		Micros    took            `json:"us"`
-	}{
-		d.ID, d.RequestID, d.At, d.Phase, d.Room, d.User, d.Origin, d.Event, d.Verdict, d.Mode, d.Policy, d.Revision,
-		d.Fault, d.Message, d.Note, d.Code, d.Status, d.Errcode, json.RawMessage(d.Detail),
-		took{d.Auth.Microseconds(), d.Protocol.Microseconds(), d.Policies.Microseconds(), d.Act.Microseconds(), d.Total.Microseconds()},
-	}
+		admin.Decision
+		Detail json.RawMessage `json:"detail,omitempty"`
+	}{listedDecision(&d), json.RawMessage(d.Detail)}
 }

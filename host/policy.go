@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -212,8 +210,7 @@ func configuredDigest(p config.Policies) string {
 			continue
 		}
 		if text, err := os.ReadFile(c.Module); err == nil {
-			d := sha256.Sum256(text)
-			modules[i] = hex.EncodeToString(d[:])
+			modules[i] = sha256Hex(text)
 		}
 	}
 	// What is here has no value that JSON cannot hold.
@@ -222,8 +219,7 @@ func configuredDigest(p config.Policies) string {
 		Chain   []config.Policy
 		Modules []string
 	}{p.Default, p.Chain, modules})
-	d := sha256.Sum256(text)
-	return hex.EncodeToString(d[:])
+	return sha256Hex(text)
 }
 
 // loaded is a chain with where it came from.

@@ -98,6 +98,11 @@ func replaceModule(path string, content []byte) error {
 		}
 		mode = info.Mode().Perm()
 	}
+	return writeInOneStep(path, content, mode)
+}
+
+// writeInOneStep makes or replaces a file: who reads it finds the old or the new text.
+func writeInOneStep(path string, content []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err

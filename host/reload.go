@@ -132,8 +132,9 @@ func (s *system) watched(cfg *config.Config) []string {
 func (s *system) reload(ctx context.Context, why string) (cfg *config.Config, status string) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	well := false
 	defer func() {
-		s.lastReload.Store(&admin.Reloaded{At: s.now().UTC(), OK: s.reloadedWell, Text: status})
+		s.lastReload.Store(&admin.Reloaded{At: s.now().UTC(), OK: well, Text: status})
 	}()
 	if s.keys != nil {
 		s.keys.Keys() // read again if they have changed
@@ -142,8 +143,8 @@ func (s *system) reload(ctx context.Context, why string) (cfg *config.Config, st
 	if err == nil {
 		err = s.swap(ctx, cfg, why)
 	}
-	s.metrics.Reloaded(err == nil, s.now())
-	s.reloadedWell = err == nil
+	well = err == nil
+	s.metrics.Reloaded(well, s.now())
 	if err != nil {
 		s.notices.Note(notices.Item{Kind: notices.Reload, Detail: oneLine(err)})
 		s.log.Error("reload failed; the running policies stay", "why", why, "revision", s.gate.Revision(), "err", err)

@@ -17,6 +17,7 @@ import (
 	"aead.dev/minisign"
 
 	"github.com/knockgate/knockgate/host/internal/admin"
+	"github.com/knockgate/knockgate/host/internal/revisions"
 	"github.com/knockgate/knockgate/plugins"
 )
 
@@ -43,11 +44,6 @@ func newStaged(stateDir string) *staged {
 // file returns the path of a module; digest is one.
 func (s *staged) file(digest string) string { return filepath.Join(s.dir, digest+".wasm") }
 
-// isModuleDigest reports whether text is 64 hex digits in lower case.
-func isModuleDigest(text string) bool {
-	return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == ""
-}
-
 // add keeps a module, which is checked as far as one can without running it.
 func (s *staged) add(module, signature []byte, signers []minisign.PublicKey) (*admin.Module, error) {
 	in := plugins.Inspect(module)
@@ -68,31 +64,17 @@ func (s *staged) add(module, signature []byte, signers []minisign.PublicKey) (*a
 	}
 	path := s.file(digest)
 	if signature != nil {
-		if err := replaceStaged(path+signatureSuffix, signature); err != nil {
+		if err := writeInOneStep(path+signatureSuffix, signature, 0o600); err != nil {
 			return nil, err
 		}
 	}
-	if err := replaceStaged(path, module); err != nil {
+	if err := writeInOneStep(path, module, 0o600); err != nil {
 		return nil, err
 	}
 	m := inspected(in)
 	m.At = time.Now().UTC()
 	s.known[digest] = m
 	return &m, s.trim()
-}
-
-// replaceStaged writes a file in one step.
-func replaceStaged(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // of no effect once it is renamed
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // inspected returns what a module says of itself.
@@ -119,7 +101,7 @@ func (s *staged) files() ([]fs.FileInfo, error) {
 	var list []fs.FileInfo
 	for _, e := range entries {
 		digest, ok := strings.CutSuffix(e.Name(), ".wasm")
-		if info, err := e.Info(); ok && err == nil && isModuleDigest(digest) && info.Mode().IsRegular() {
+		if info, err := e.Info(); ok && err == nil && revisions.IsDigest(digest) && info.Mode().IsRegular() {
 			list = append(list, info)
 		}
 	}

@@ -85,8 +85,6 @@ type system struct {
 	// held is the string that says what holds them against the configuration; heldBy
 	// reads it.
 	held atomic.Value
-	// reloadedWell says that the last reload was one; guarded by changing.
-	reloadedWell bool
 	// asConfigured is the last configured chain that was loaded; nil: none yet.
 	asConfigured atomic.Pointer[configuredChain]
 	// lastReload is how the last ended; nil: there was none. reloads asks for one, and

@@ -54,7 +54,7 @@ var (
 	_ admin.Policies    = (*control)(nil)
 	_ admin.Decisions   = (*control)(nil)
 	_ admin.Knocks      = (*control)(nil)
-	_ plugins.KV        = (*forgetful)(nil)
+	_ plugins.KV        = keepsNothing{}
 )
 
 // decider asks whatever chain the gate holds at the moment of each decision.
@@ -96,12 +96,9 @@ func chainSpec(p config.Policies) plugins.ChainSpec {
 		if len(p.Signers) > 0 {
 			policy.Verify = func(path string, module []byte) error { return verifyModule(path, module, p.Signers) }
 		}
-		for _, phase := range c.Phases {
-			switch phase {
-			case abi.MakeKnock.String():
-				policy.Phases = append(policy.Phases, abi.MakeKnock)
-			case abi.SendKnock.String():
-				policy.Phases = append(policy.Phases, abi.SendKnock)
+		for _, word := range c.Phases {
+			if phase, ok := plugins.ParsePhase(word); ok { // config has checked it
+				policy.Phases = append(policy.Phases, phase)
 			}
 		}
 		spec.Policies = append(spec.Policies, policy)

@@ -93,14 +93,11 @@ func ParseManifest(b []byte, module func(digest string) string) (ChainSpec, erro
 			return ChainSpec{}, fmt.Errorf("manifest: policy %q: on_error %q", p.Name, p.OnError)
 		}
 		for _, name := range p.Phases {
-			switch name {
-			case abi.MakeKnock.String():
-				policy.Phases = append(policy.Phases, abi.MakeKnock)
-			case abi.SendKnock.String():
-				policy.Phases = append(policy.Phases, abi.SendKnock)
-			default:
+			phase, ok := ParsePhase(name)
+			if !ok {
 				return ChainSpec{}, fmt.Errorf("manifest: policy %q: the phase %q", p.Name, name)
 			}
+			policy.Phases = append(policy.Phases, phase)
 		}
 		if len(policy.Phases) == 0 {
 			return ChainSpec{}, fmt.Errorf("manifest: policy %q: no phases", p.Name)

@@ -164,7 +164,7 @@ func (e *Engine) evaluate(o *observation) {
 		begin := time.Now()
 		w := world{lists: e.lists}
 		if e.kv != nil {
-			w.kv = &overlay{kv: e.kv}
+			w.kv = NewOverlay(e.kv)
 		}
 		fuel, fault := p.decide(context.Background(), o.frame, &o.facts, &w, &o.answer)
 		e.monitor.evaluated.Add(1)

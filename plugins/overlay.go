@@ -3,39 +3,60 @@ package plugins
 import (
 	"encoding/binary"
 	"math"
+	"slices"
+	"sync"
 
 	"github.com/knockgate/knockgate/sdk/abi"
 )
 
-// overlay is a KV for one evaluation whose writes reach nobody else: the policy
-// finds what it wrote, and what lies under it stays. It is not safe for
-// concurrent use.
-type overlay struct {
-	kv     KV
-	values map[string][]byte // by key: an evaluation has one policy
+// Overlay is a [KV] whose writes reach nobody else and are gone with it: policies find
+// what they wrote, and what lies under it stays. It bounds nothing, so it is for one
+// evaluation. It is safe for concurrent use if what lies under it is.
+type Overlay struct {
+	kv KV
+
+	mu     sync.Mutex
+	values map[string][]byte // guarded by mu; by policy, 0 and key
 }
 
-// Get implements [KV].
-func (o *overlay) Get(policy string, key []byte, nowMS int64, dst []byte) ([]byte, bool) {
-	if v, ok := o.values[string(key)]; ok {
+// NewOverlay returns an overlay with nothing written to it yet.
+func NewOverlay(under KV) *Overlay { return &Overlay{kv: under, values: map[string][]byte{}} }
+
+func place(policy string, key []byte) string { return policy + "\x00" + string(key) }
+
+// get and put are for who holds mu.
+func (o *Overlay) get(policy string, key []byte, nowMS int64, dst []byte) ([]byte, bool) {
+	if v, ok := o.values[place(policy, key)]; ok {
 		return append(dst, v...), true
 	}
 	return o.kv.Get(policy, key, nowMS, dst)
 }
 
+func (o *Overlay) put(policy string, key, value []byte) {
+	o.values[place(policy, key)] = slices.Clone(value)
+}
+
+// Get implements [KV].
+func (o *Overlay) Get(policy string, key []byte, nowMS int64, dst []byte) ([]byte, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.get(policy, key, nowMS, dst)
+}
+
 // Put implements [KV].
-func (o *overlay) Put(_ string, key, value []byte, _, _ int64) bool {
-	if o.values == nil {
-		o.values = map[string][]byte{}
-	}
-	o.values[string(key)] = append([]byte(nil), value...)
+func (o *Overlay) Put(policy string, key, value []byte, _, _ int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.put(policy, key, value)
 	return true
 }
 
 // Incr implements [KV].
-func (o *overlay) Incr(policy string, key []byte, delta, nowMS, _ int64) int64 {
+func (o *Overlay) Incr(policy string, key []byte, delta, nowMS, _ int64) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var n int64
-	if v, ok := o.Get(policy, key, nowMS, nil); ok {
+	if v, ok := o.get(policy, key, nowMS, nil); ok {
 		if len(v) != 8 {
 			return abi.KVKind
 		}
@@ -47,8 +68,8 @@ func (o *overlay) Incr(policy string, key []byte, delta, nowMS, _ int64) int64 {
 	default:
 		n = max(0, n+delta)
 	}
-	o.Put(policy, key, binary.LittleEndian.AppendUint64(nil, uint64(n)), nowMS, 0)
+	o.put(policy, key, binary.LittleEndian.AppendUint64(nil, uint64(n)))
 	return n
 }
 
-var _ KV = (*overlay)(nil)
+var _ KV = (*Overlay)(nil)

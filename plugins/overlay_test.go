@@ -33,7 +33,7 @@ func (u under) Incr(string, []byte, int64, int64, int64) int64 {
 
 // TestOverlay: what a monitored policy writes, it finds, and nobody else does.
 func TestOverlay(t *testing.T) {
-	o := &overlay{kv: under{t}}
+	o := NewOverlay(under{t})
 	get := func(key string) string {
 		v, ok := o.Get("p", []byte(key), 0, nil)
 		if !ok {

@@ -142,6 +142,16 @@ func (s *PolicySpec) check() error {
 	return nil
 }
 
+// ParsePhase returns the phase that a word names, "make_knock" or "send_knock".
+func ParsePhase(word string) (abi.Phase, bool) {
+	for _, phase := range [...]abi.Phase{abi.MakeKnock, abi.SendKnock} {
+		if word == phase.String() {
+			return phase, true
+		}
+	}
+	return 0, false
+}
+
 func plain(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

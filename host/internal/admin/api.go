@@ -77,8 +77,8 @@ func fail(w http.ResponseWriter, status int, err error) {
 	write(w, status, map[string]string{"error": err.Error()})
 }
 
-// statusOf returns the status that an error is answered with.
-func statusOf(err error) int {
+// StatusOf returns the status that an error is answered with.
+func StatusOf(err error) int {
 	large := (*http.MaxBytesError)(nil)
 	switch {
 	case errors.As(err, &large):
@@ -96,7 +96,7 @@ func statusOf(err error) int {
 // answer answers with what came of a request.
 func answer(w http.ResponseWriter, v any, err error) {
 	if err != nil {
-		fail(w, statusOf(err), err)
+		fail(w, StatusOf(err), err)
 		return
 	}
 	write(w, http.StatusOK, v)
@@ -114,10 +114,10 @@ func body(w http.ResponseWriter, r *http.Request, v any) bool {
 		err = errors.New("text after the object")
 	}
 	if err != nil {
-		if statusOf(err) != http.StatusRequestEntityTooLarge {
+		if StatusOf(err) != http.StatusRequestEntityTooLarge {
 			err = fmt.Errorf("%w: the body: %w", ErrInvalid, err)
 		}
-		fail(w, statusOf(err), err)
+		fail(w, StatusOf(err), err)
 	}
 	return err == nil
 }
@@ -206,10 +206,10 @@ func (a *api) upload(w http.ResponseWriter, r *http.Request) {
 	long(w, uploadTime+time.Minute)
 	module, err := io.ReadAll(http.MaxBytesReader(w, r.Body, plugins.MaxModule))
 	if err != nil {
-		if statusOf(err) != http.StatusRequestEntityTooLarge {
+		if StatusOf(err) != http.StatusRequestEntityTooLarge {
 			err = fmt.Errorf("%w: the body: %w", ErrInvalid, err)
 		}
-		fail(w, statusOf(err), err)
+		fail(w, StatusOf(err), err)
 		return
 	}
 	m, err := a.Policies.Stage(r.Context(), module, signature)

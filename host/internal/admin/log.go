@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// maxList is the most decisions of one list.
-	maxList = 500
+	// MaxList is the most decisions of one list.
+	MaxList = 500
 	// maxListeners is how many may listen to new decisions at one time, lookEvery how
 	// often they are looked for, and beatEvery how often a listener to whom there is
 	// nothing to tell is told so.
@@ -21,8 +21,8 @@ const (
 	beatEvery    = 15 * time.Second
 	// lineTime is how long a listener may take for what it is told.
 	lineTime = 30 * time.Second
-	// maxSteps is the most steps of an overview.
-	maxSteps = 2000
+	// MaxSteps is the most steps of an overview.
+	MaxSteps = 2000
 )
 
 // filter reads what narrows a list of decisions.
@@ -32,7 +32,7 @@ func (a *api) filter(q *query) DecisionFilter {
 		Room: q.text("room"), User: q.text("user"), Verdict: q.text("verdict"), Origin: q.text("origin"),
 		Policy: q.text("policy"), Code: q.text("code"), Phase: q.text("phase"), Request: q.text("request"),
 		Since: q.time("since", a.Now()), After: q.number("after", math.MaxInt64), Before: q.number("before", math.MaxInt64),
-		Limit: int(q.number("limit", maxList)),
+		Limit: int(q.number("limit", MaxList)),
 	}
 }
 
@@ -59,8 +59,8 @@ func (a *api) overview(w http.ResponseWriter, r *http.Request) {
 		since = now.Add(-24 * time.Hour)
 	}
 	step := q.duration("step", time.Hour)
-	if step%time.Minute != 0 || now.Sub(since)/step > maxSteps {
-		q.fault("step", "is %s; whole minutes, and at most %d steps since %s", step, maxSteps, since.Format(time.RFC3339))
+	if step%time.Minute != 0 || now.Sub(since)/step > MaxSteps {
+		q.fault("step", "is %s; whole minutes, and at most %d steps since %s", step, MaxSteps, since.Format(time.RFC3339))
 	}
 	if q.failed(w) {
 		return
@@ -102,7 +102,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 			f.After = newest[0].ID
 		}
 	}
-	f.Limit = maxList
+	f.Limit = MaxList
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -138,7 +138,7 @@ func (a *api) listen(w http.ResponseWriter, r *http.Request, f DecisionFilter) e
 			return err
 		}
 		var text []byte
-		if len(list) == maxList {
+		if len(list) == MaxList {
 			text = fmt.Appendf(text, "event: skipped\ndata: {\"before\":%d}\n\n", list[len(list)-1].ID)
 		}
 		for _, d := range slices.Backward(list) {

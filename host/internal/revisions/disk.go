@@ -71,7 +71,7 @@ func (s *Store) list(a Active) ([]kept, error) {
 	}
 	var list []kept
 	for _, e := range entries {
-		if !isHex(e.Name()) {
+		if !IsDigest(e.Name()) {
 			continue
 		}
 		k := kept{revision: e.Name()}

@@ -105,7 +105,7 @@ func (s *Store) Active() (a Active, err error) {
 		return Active{}, fmt.Errorf("%s: %w; remove it to begin anew", s.ActiveFile(), err)
 	}
 	for _, r := range [...]string{a.Current, a.Previous} {
-		if r != "" && !isHex(r) {
+		if r != "" && !IsDigest(r) {
 			return Active{}, fmt.Errorf("%s: %q is no revision; remove the file to begin anew", s.ActiveFile(), r)
 		}
 	}
@@ -222,7 +222,9 @@ func (s *Store) Activate(c *plugins.Chain, spec plugins.ChainSpec, configured st
 	return s.prune()
 }
 
-func isHex(s string) bool {
+// IsDigest reports whether s is a SHA-256 as revisions and modules are named: 64 hex
+// digits in lower case.
+func IsDigest(s string) bool {
 	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
 }
 

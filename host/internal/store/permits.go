@@ -62,12 +62,7 @@ func (s *Store) GivePermit(ctx context.Context, p *Permit, most int) (id int64, 
 // EndPermit ends a live permit, and reports whether it was one.
 func (s *Store) EndPermit(ctx context.Context, id int64, how, request string, at time.Time) (was bool, err error) {
 	err = s.Write(ctx, func(t *Tx) error {
-		result, err := t.exec(stEndPermit, how, at.UnixMicro(), request, id)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		was = n == 1
+		was, err = t.changed(stEndPermit, how, at.UnixMicro(), request, id)
 		return err
 	})
 	return was, err

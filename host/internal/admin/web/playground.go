@@ -41,11 +41,7 @@ type playgroundData struct {
 
 // playground judges made-up facts, where some were sent. Nothing is stored.
 func (s *site) playground(v *visit) error {
-	status, err := s.Server.Status(v.ctx())
-	if err != nil {
-		return err
-	}
-	staged, err := s.Policies.Staged(v.ctx())
+	status, staged, err := s.chain(v)
 	if err != nil {
 		return err
 	}

@@ -30,12 +30,18 @@ type policyData struct {
 	Staged       []admin.Module
 }
 
-func (s *site) policies(v *visit) error {
+// chain returns how the server stands, and the modules that wait to be used.
+func (s *site) chain(v *visit) (*admin.Status, []admin.Module, error) {
 	status, err := s.Server.Status(v.ctx())
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	staged, err := s.Policies.Staged(v.ctx())
+	return status, staged, err
+}
+
+func (s *site) policies(v *visit) error {
+	status, staged, err := s.chain(v)
 	if err != nil {
 		return err
 	}

@@ -185,18 +185,12 @@ func (s *site) fail(v *visit, err error) {
 
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, admin.ErrNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, admin.ErrConflict):
-		return http.StatusConflict
-	case errors.Is(err, admin.ErrInvalid):
-		return http.StatusBadRequest
 	case errors.Is(err, errForm):
 		return http.StatusForbidden
 	case errors.Is(err, errLarge):
 		return http.StatusRequestEntityTooLarge
 	}
-	return http.StatusInternalServerError
+	return admin.StatusOf(err)
 }
 
 // noDeadline lets an answer take longer than the listener's pages may.
