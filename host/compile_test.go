@@ -13,7 +13,11 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == compileCommand {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := os.RemoveAll(sharedCode.dir); err != nil && code == 0 {
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // compiled returns the files of native code and the links to them in a state

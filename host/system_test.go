@@ -116,6 +116,7 @@ func (w *world) startOn(ln net.Listener, text func(address string) string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	borrowCode(w.t, cfg.StateDir)
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.system, err = openSystem(context.Background(), cfg, ln, w.clock.Now, log)
 	if err != nil {
