@@ -225,13 +225,12 @@ func TestAllowFault(t *testing.T) {
 // of incompatible.
 func TestAllowBeforeHomeserver(t *testing.T) {
 	var answer atomic.Value
-	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	handler := func(rw http.ResponseWriter, r *http.Request) {
 		status := answer.Load().(int)
 		rw.WriteHeader(status)
 		_, _ = io.WriteString(rw, map[int]string{200: `{"knock_room_state":[]}`, 403: `{"errcode":"M_FORBIDDEN","error":"no"}`, 500: `{}`}[status])
-	})
+	}
 	f := newFrontOfRooms(t, reasonChain)
-	real := f.wiretap.handler
 	p := f.peer()
 	room := f.homeserver.room("11", "knock")
 	event, id := f.sign(p, room, "ada", "")
@@ -247,14 +246,14 @@ func TestAllowBeforeHomeserver(t *testing.T) {
 		t.Fatalf("without a permit: %d, and the homeserver was asked", got)
 	}
 	f.permit(p.User("ada"), string(room))
-	f.wiretap.handler = handler
+	real := f.answers(handler)
 	for _, tt := range []struct{ homeserver, want int }{{403, 403}, {500, 502}} {
 		answer.Store(tt.homeserver)
 		if got := send(); got != tt.want || len(f.take()) != 1 || f.live() != 1 {
 			t.Errorf("homeserver %d: answered %d, %d permits live; want %d and 1", tt.homeserver, got, f.live(), tt.want)
 		}
 	}
-	f.wiretap.handler = real
+	f.answers(real)
 	if got := send(); got != http.StatusOK || len(f.take()) != 1 || f.live() != 0 {
 		t.Errorf("the homeserver takes it: answered %d, %d permits live; want 200 and 0", got, f.live())
 	}

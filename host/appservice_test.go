@@ -78,8 +78,7 @@ func (f *front) command(args ...string) string {
 // logged and listed, in a way that is safe for a terminal.
 func TestAppserviceUndecided(t *testing.T) {
 	f := newFrontOfRooms(t, pushedConfig+reasonChain)
-	homeserver := f.wiretap.handler
-	f.wiretap.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.answers(func(w http.ResponseWriter, r *http.Request) {
 		if body, err := io.ReadAll(r.Body); err == nil && r.Method == http.MethodPut {
 			_, id, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/_matrix/federation/v1/send_knock/"), "/")
 			var event struct {
@@ -94,7 +93,7 @@ func TestAppserviceUndecided(t *testing.T) {
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
-		homeserver.ServeHTTP(w, r)
+		f.homeserver.server.Handler.ServeHTTP(w, r)
 	})
 	p := f.peer()
 	room := f.homeserver.room("11", "knock")

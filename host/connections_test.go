@@ -107,10 +107,10 @@ func startGatewayProcess(t *testing.T, plain bool, env ...string) *gatewayProces
 	t.Helper()
 	g := &gatewayProcess{killWorld: newKillWorld(t)}
 	stub := newWiretap(t, nil)
-	stub.stream = func(w http.ResponseWriter, _ *http.Request) {
+	stub.streams(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(stubTemplate)
-	}
+	})
 	config := filepath.Join(g.dir, "gateway.toml")
 	text := fmt.Sprintf("server_name = %q\nstate_dir = %q\n[listen]\nfederation = %q\ntls = %v\n", g.name, g.stateDir(), g.name, !plain) +
 		strings.Replace(testFederation, `"debug"`, `"error"`, 1) + fmt.Sprintf("[upstream]\nurl = %q\n", stub.url) + allowAll

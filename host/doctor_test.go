@@ -384,13 +384,12 @@ func TestDoctorCertificates(t *testing.T) {
 // TestDoctorHomeserver: the homeserver behind is the one of the name, and there.
 func TestDoctorHomeserver(t *testing.T) {
 	p := newProxied(t, "127.0.0.1:%d", func(string) string { return "b.example" }, "")
-	answers := p.handler
-	p.handler = http.NotFoundHandler()
+	before := p.answers(http.NotFound)
 	hops, _ := p.examine(p.client)
 	if hops["homeserver"].State != doctor.Wrong || !strings.Contains(hops["homeserver"].Text, "404") || hops["ready"].State != doctor.Wrong || hops["signature"].State != doctor.OK {
 		t.Errorf("no homeserver: %+v", hops)
 	}
-	p.handler = answers
+	p.answers(before)
 	hops, _ = p.examine(p.client)
 	if h := hops["homeserver"]; h.State != doctor.Wrong || !strings.Contains(h.Text, `"b.example"`) {
 		t.Errorf("of another name: %+v", h)

@@ -210,7 +210,7 @@ func (f *front) plantPassedThrough(t *testing.T) {
 		response.Body.Close()
 	}
 	ask()
-	f.wiretap.stream = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	f.streams(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	ask()
-	f.wiretap.stream = nil
+	f.streams(nil)
 }

@@ -228,7 +228,7 @@ func TestMetricsOfAGateway(t *testing.T) {
 	p := f.peer()
 	room := f.homeserver.room("11", "knock")
 	f.mustKnock(p, f.knock(p, "ada", room), peer.Allowed)
-	f.stream = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	f.streams(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	k := f.knock(p, "eve", room)
 	if x, err := p.Make(context.Background(), k); err != nil || x.Status != http.StatusBadGateway {
 		t.Fatalf("%+v, %v, want 502", x, err)

@@ -31,12 +31,12 @@ type front struct {
 
 // wiretap is a listener that keeps the requests that come to it.
 type wiretap struct {
-	url     string
-	handler http.Handler
-	stream  http.HandlerFunc // if not nil, answers instead, and nothing is kept
+	url string
 
-	mu   sync.Mutex
-	seen []tapped // guarded by mu
+	mu      sync.Mutex
+	handler http.HandlerFunc // guarded by mu
+	stream  http.HandlerFunc // guarded by mu; if not nil, answers instead, and nothing is kept
+	seen    []tapped         // guarded by mu
 }
 
 // tapped is a request as it was on the wire.
@@ -49,7 +49,10 @@ type tapped struct {
 // newWiretap starts a wiretap, on plain HTTP, whose requests handler answers.
 func newWiretap(t testing.TB, handler http.Handler) *wiretap {
 	t.Helper()
-	c := &wiretap{handler: handler}
+	c := &wiretap{}
+	if handler != nil {
+		c.handler = handler.ServeHTTP
+	}
 	server := httptest.NewServer(c)
 	t.Cleanup(server.Close)
 	c.url = server.URL
@@ -57,8 +60,11 @@ func newWiretap(t testing.TB, handler http.Handler) *wiretap {
 }
 
 func (c *wiretap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if c.stream != nil {
-		c.stream(w, r)
+	c.mu.Lock()
+	stream := c.stream
+	c.mu.Unlock()
+	if stream != nil {
+		stream(w, r)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -67,9 +73,25 @@ func (c *wiretap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	c.seen = append(c.seen, tapped{r.Method, r.RequestURI, r.Host, r.Header.Clone(), body})
+	handler := c.handler
 	c.mu.Unlock()
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	c.handler.ServeHTTP(w, r)
+	handler(w, r)
+}
+
+// answers has requests answered by another from now on, and returns what did before.
+func (c *wiretap) answers(handler http.HandlerFunc) (before http.HandlerFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, c.handler = c.handler, handler
+	return before
+}
+
+// streams has them answered unread, and not kept; with nil it ends that.
+func (c *wiretap) streams(stream http.HandlerFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stream = stream
 }
 
 // take returns the requests since it was last called.

@@ -125,7 +125,7 @@ const (
 func benchFront(b *testing.B, stub http.HandlerFunc) (*front, *peer.Peer) {
 	b.Helper()
 	f := newFront(b, nil, stockChain(b).config)
-	f.wiretap.stream = stub
+	f.streams(stub)
 	f.log.drop()
 	return f, f.peer()
 }

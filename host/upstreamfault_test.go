@@ -132,13 +132,12 @@ func TestFrontFinishesKnocks(t *testing.T) {
 	room := f.homeserver.room("11", "knock")
 	event, id := f.sign(p, room, "ada", "hello")
 	arrived, release := make(chan struct{}), make(chan struct{})
-	handler := f.wiretap.handler
 	var canceled atomic.Bool
-	f.wiretap.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.answers(func(w http.ResponseWriter, r *http.Request) {
 		close(arrived)
 		<-release
 		canceled.Store(r.Context().Err() != nil)
-		handler.ServeHTTP(w, r)
+		f.homeserver.server.Handler.ServeHTTP(w, r)
 	})
 	ctx, leave := context.WithCancel(context.Background())
 	left := make(chan error, 1)

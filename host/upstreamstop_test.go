@@ -60,7 +60,7 @@ func TestFrontStopWaits(t *testing.T) {
 		p := f.peer()
 		room := f.homeserver.room("11", "knock")
 		event, id := f.sign(p, room, "ada", "hello")
-		f.wiretap.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.answers(func(w http.ResponseWriter, r *http.Request) {
 			close(arrived)
 			<-release
 			_, _ = io.WriteString(w, `{"knock_room_state":[]}`)
@@ -105,7 +105,7 @@ func TestFrontStopRecords(t *testing.T) {
 		p := f.peer()
 		room := f.homeserver.room("11", "knock")
 		event, id := f.sign(p, room, "ada", "hello")
-		f.wiretap.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.answers(func(w http.ResponseWriter, r *http.Request) {
 			close(arrived)
 			<-r.Context().Done()
 		})

@@ -246,8 +246,7 @@ func quoted(s string) string {
 func TestFrontStreams(t *testing.T) {
 	const size = 16 << 20
 	f := newFront(t, ok, allowAll)
-	f.wiretap.handler = nil
-	f.wiretap.stream = func(w http.ResponseWriter, r *http.Request) {
+	f.streams(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/elsewhere" {
 			http.Redirect(w, r, "/_matrix/federation/v1/version", http.StatusTemporaryRedirect)
 			return
@@ -258,7 +257,7 @@ func TestFrontStreams(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 		_ = rc.Flush()
 		_, _ = io.Copy(w, r.Body)
-	}
+	})
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 	defer tr.CloseIdleConnections()
 	reader, writer := io.Pipe()
