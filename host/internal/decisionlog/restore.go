@@ -46,6 +46,24 @@ type detail struct {
 	} `json:"steps"`
 }
 
+func parseDetail(text string) (*detail, error) {
+	var in detail
+	rest, event, facts, ok := split(text)
+	if !ok {
+		return &in, json.Unmarshal([]byte(text), &in)
+	}
+	if err := json.Unmarshal(rest, &in); err != nil {
+		return nil, err
+	}
+	if event != "" {
+		in.Event = json.RawMessage(event)
+	}
+	if facts != "" {
+		in.Facts = json.RawMessage(facts)
+	}
+	return &in, nil
+}
+
 // Parts is what a stored decision's detail holds, for an admin.
 type Parts struct {
 	// Detail is the deciding policy's JSON object, Facts and Event what the
@@ -64,8 +82,8 @@ type Parts struct {
 
 // Open returns the parts of a stored decision.
 func Open(d *store.Decision) (*Parts, error) {
-	var in detail
-	if err := json.Unmarshal([]byte(d.Detail), &in); err != nil {
+	in, err := parseDetail(d.Detail)
+	if err != nil {
 		return nil, fmt.Errorf("decision %s: its detail: %w", d.RequestID, err)
 	}
 	p := &Parts{Detail: in.Detail, Facts: in.Facts, Event: in.Event, FaultText: in.FaultText, Fuel: in.Fuel}
