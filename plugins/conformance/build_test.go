@@ -145,10 +145,11 @@ func buildRust(command, version, name, out string) error {
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
 		return err
 	}
+	compile := []string{command}
 	if major == 1 && minor < 68 {
-		args = append(args, "--cfg", `feature="std"`)
+		compile = []string{"env", "RUSTC_BOOTSTRAP=1", command, "--cfg", `feature="before_1_68"`}
 	}
-	if err := runTool(command, args...); err != nil {
+	if err := runTool(compile[0], append(compile[1:], args...)...); err != nil {
 		return err
 	}
 	return runTool(command, append(flags, "--crate-type", "cdylib", "--crate-name", name,

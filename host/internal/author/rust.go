@@ -85,10 +85,11 @@ func (r *rustc) buildWithCargo(j *job) error {
 	}
 	env := []string{"CARGO_ENCODED_RUSTFLAGS=" + strings.Join(flags, "\x1f"), "RUSTC=" + r.path}
 	if old(r.version) {
-		args = append(args, "--features", "std")
+		env = append(env, bootstrap)
+		args = append(args, "--features", "knockgate/"+oldFeature)
 	}
 	if r.source != "" {
-		env = append(env, "RUSTC_BOOTSTRAP=1")
+		env = append(env, bootstrap)
 		args = append(args, "-Zbuild-std=core,alloc", "--config", "source.crates-io.replace-with='here'",
 			"--config", fmt.Sprintf("source.here.directory=%q", filepath.Join(r.source, "vendor")))
 	}
@@ -112,7 +113,16 @@ func (r *rustc) buildWithCargo(j *job) error {
 	return os.WriteFile(j.out, module, 0o600)
 }
 
-const rustFlags = "-C link-arg=-zstack-size=32768"
+const (
+	// bootstrap has a compiler take what it does not promise to keep.
+	bootstrap = "RUSTC_BOOTSTRAP=1"
+	// oldFeature is the SDK's for an old compiler.
+	oldFeature = "before_1_68"
+)
+
+// rustFlags leave out the room that the linker has for addresses of any length, which it
+// does only without symbols.
+const rustFlags = "-C link-arg=-zstack-size=32768 -C link-arg=--strip-all -C link-arg=--compress-relocations"
 
 // build builds without cargo, which a policy with no crate but the SDK can do without.
 func (r *rustc) build(j *job) error {
@@ -123,10 +133,12 @@ func (r *rustc) build(j *job) error {
 	common := []string{"--edition", "2021", "--target", wasmTarget, "--remap-path-prefix=" + j.dir + "=.", "-C", "opt-level=s", "-C", "panic=abort", "-C", "codegen-units=1"}
 	library := filepath.Join(j.temp, "libknockgate.rlib")
 	args := append(slices.Clone(common), "--crate-type", "rlib", "--crate-name", "knockgate", "-o", library, filepath.Join(sdk, "src", "lib.rs"))
+	var env []string
 	if old(r.version) {
-		args = append(args, "--cfg", `feature="std"`)
+		env = append(env, bootstrap)
+		args = append(args, "--cfg", fmt.Sprintf("feature=%q", oldFeature))
 	}
-	if err := j.run(nil, r.path, args...); err != nil {
+	if err := j.run(env, r.path, args...); err != nil {
 		return err
 	}
 	linker, err := linkerTool.find()
@@ -138,8 +150,8 @@ func (r *rustc) build(j *job) error {
 	return j.run(nil, r.path, append(args, strings.Fields(rustFlags)...)...)
 }
 
-// old reports whether a compiler, by what it says of its version, is one that needs
-// Rust's standard library for an allocator.
+// old reports whether a compiler, by what it says of its version, is one that has to
+// be told what to do when memory runs out.
 func old(version string) bool {
 	var major, minor int
 	n, err := fmt.Sscanf(version, "rustc %d.%d", &major, &minor)

@@ -76,6 +76,13 @@ unsafe impl GlobalAlloc for Heap {
 #[global_allocator]
 static HEAP: Heap = Heap;
 
+/// What later compilers do by themselves.
+#[cfg(feature = "before_1_68")]
+#[alloc_error_handler]
+fn full(_: Layout) -> ! {
+    panic!("there is no more memory")
+}
+
 /// Logs where it happened, without the words: to format them would make every
 /// module larger.
 #[panic_handler]

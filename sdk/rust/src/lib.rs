@@ -29,6 +29,7 @@
 //! The normative text of the ABI is sdk/README.md.
 #![no_std]
 #![warn(missing_docs)]
+#![cfg_attr(feature = "before_1_68", feature(alloc_error_handler))]
 
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
@@ -50,7 +51,7 @@ pub use host::{
 };
 pub use knock::{strip_port, Field, Knock, Phase};
 pub use settings::{Item, Settings};
-pub use verdict::Verdict;
+pub use verdict::{digits, Verdict};
 
 /// A policy: what [`policy!`] makes the exports of.
 pub trait Policy: Sized {

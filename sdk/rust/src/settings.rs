@@ -2,7 +2,6 @@
 use crate::guest::MAX_RESULT;
 use crate::json::{self, Member, Value};
 use crate::verdict::{digits, write_number, write_text};
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -47,12 +46,13 @@ pub(crate) fn read(text: &[u8], configure: impl FnOnce(&Settings)) -> Vec<Fault>
     let faults = RefCell::new(Vec::new());
     match json::parse(text) {
         Err(fault) => {
-            let message = format!(
-                "the settings are not JSON: {} at byte {}",
+            let message = [
+                "the settings are not JSON: ",
                 fault.text,
-                digits(fault.at as i64)
-            );
-            note(&faults, "", &message);
+                " at byte ",
+                &digits(fault.at as i64),
+            ];
+            note(&faults, "", &message.concat());
         }
         Ok(Value::Object(members)) => configure(&Settings::of(String::new(), &members, &faults)),
         Ok(value) => note(

@@ -170,10 +170,13 @@ impl Verdict {
 /// The beginning of a text that has at most `most` bytes, cut at a character.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     let mut n = text.len().min(most);
-    while !text.is_char_boundary(n) {
-        n -= 1;
+    loop {
+        // At 0 there is one. An index would bring the code to print what is wrong with it.
+        match text.get(..n) {
+            Some(beginning) => return beginning,
+            None => n -= 1,
+        }
     }
-    &text[..n]
 }
 
 /// Appends the beginning of a text as a JSON string.
@@ -215,8 +218,8 @@ pub(crate) fn write_number(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// A number in digits.
-pub(crate) fn digits(value: i64) -> String {
+/// A number in digits, without what `format!` brings along.
+pub fn digits(value: i64) -> String {
     let mut out = Vec::new();
     write_number(&mut out, value);
     String::from_utf8(out).unwrap_or_default() // digits are UTF-8
