@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/knockgate/knockgate/policies/internal/fixture"
 	"github.com/knockgate/knockgate/sdk/abi"
@@ -79,6 +80,56 @@ func TestExprMeaning(t *testing.T) {
 	if held < 500 || held > 2500 {
 		t.Errorf("%d of 3000 held; this test would say little", held)
 	}
+}
+
+// TestExprTexts: what is in a text, and how long it is, are as Go has them.
+func TestExprTexts(t *testing.T) {
+	g := compile(t, "expr").instantiate(t)
+	if faults := g.configure(t, exprSettings(t, "contains(reason, displayname) && length(reason) == room.members")); faults != nil {
+		t.Fatal(faults)
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	text := func(most int) string {
+		var b strings.Builder
+		for range r.IntN(most + 1) {
+			b.WriteString([]string{"a", "a", "b", "ü", "💥"}[r.IntN(5)])
+		}
+		return b.String()
+	}
+	held := 0
+	for range 5000 {
+		reason, name := text(24), text(4)
+		if r.IntN(2) == 0 { // a part of it, and more often a long one
+			reason = strings.Repeat(text(3), 8)
+			runes := []rune(reason)
+			from := r.IntN(len(runes) + 1)
+			name = string(runes[from : from+r.IntN(len(runes)-from+1)])
+		}
+		facts := fixture.Facts{
+			"reason": quoted(t, reason), "displayname": quoted(t, name),
+			"room": fmt.Appendf(nil, `{"members":%d}`, utf8.RuneCountInString(reason)),
+		}.ABI()
+		want := abi.Pass
+		if strings.Contains(reason, name) {
+			want = abi.Deny
+			held++
+		}
+		if got := g.decide(t, &facts); got.Kind != want {
+			t.Fatalf("contains(%q, %q): got %s, want %s", reason, name, got.Kind, want)
+		}
+	}
+	if held < 2000 || held > 4500 {
+		t.Errorf("%d of 5000 held; this test would say little", held)
+	}
+}
+
+func quoted(t *testing.T, text string) []byte {
+	t.Helper()
+	b, err := json.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func exprSettings(t *testing.T, when string) []byte {

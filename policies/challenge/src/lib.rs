@@ -4,7 +4,7 @@
 extern crate alloc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use knockgate::{kv_get, kv_incr, policy, Knock, Phase, Policy, Settings, Verdict};
+use knockgate::{digits, kv_get, kv_incr, policy, Knock, Phase, Policy, Settings, Verdict};
 
 #[path = "../../internal/rust/fold.rs"]
 mod fold;
@@ -229,7 +229,7 @@ impl Limits {
     fn reached(&self, keys: &Keys) -> Option<Verdict> {
         for (key, most, whose) in [(&keys.user, self.user, "of the user"), (&keys.server, self.server, "of the server")] {
             if most > 0 && count_of(key) >= most {
-                let note = ["wrong answers ", whose, ": ", &settings::digits(most)].concat();
+                let note = ["wrong answers ", whose, ": ", &digits(most)].concat();
                 return Some(Verdict::deny(self.message.clone()).code("too_many_attempts").note(note));
             }
         }

@@ -1,5 +1,6 @@
 //! What an expression says of a knock.
 use crate::parse::{Node, Part, Program};
+use crate::text::{contains, length};
 use crate::fold;
 use crate::words::{Fact, Function, Kind};
 use alloc::string::String;
@@ -70,7 +71,7 @@ impl<'a> Eval<'a> {
             Node::Length(a) => {
                 let v = self.value(*a);
                 match self.text(v) {
-                    Some(text) => Value::Number(text.chars().count() as i64),
+                    Some(text) => Value::Number(length(text)),
                     None => Value::Absent,
                 }
             }
@@ -212,7 +213,7 @@ impl<'a> Eval<'a> {
 fn found(function: Function, a: &str, b: &str) -> bool {
     match function {
         Function::Matches => glob_match(b, a),
-        Function::Contains => a.contains(b),
+        Function::Contains => contains(a.as_bytes(), b.as_bytes()),
         Function::StartsWith => a.starts_with(b),
         _ => a.ends_with(b),
     }

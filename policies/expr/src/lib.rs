@@ -4,7 +4,7 @@
 extern crate alloc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use knockgate::{policy, Knock, Phase, Policy, Settings, Verdict};
+use knockgate::{digits, policy, Knock, Phase, Policy, Settings, Verdict};
 
 #[path = "../../internal/rust/fold.rs"]
 mod fold;
@@ -15,7 +15,6 @@ mod words;
 
 use eval::Eval;
 use parse::Program;
-use text::digits;
 
 /// The most rules, and the most parts of all of them.
 const MAX_RULES: usize = 100;
@@ -85,7 +84,7 @@ impl Expr {
         if r.has("message") {
             if !refuses && !name.is_empty() {
                 r.fail("message", "must not be set: only deny and incompatible have a message");
-            } else if message.trim().is_empty() {
+            } else if message.bytes().all(|b| b.is_ascii_whitespace()) {
                 r.fail("message", "must not be empty: leave it out for the usual sentence");
             } else if message.len() > MAX_MESSAGE {
                 r.fail("message", "must be at most 512 bytes");

@@ -1,5 +1,6 @@
 //! The parser: a text becomes parts, each of a kind that is known. README.md has the
 //! grammar.
+use crate::text::length;
 use crate::words::{Fact, Function, Kind, FACTS, FUNCTIONS};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -93,32 +94,38 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn fault(&self, at: usize, text: &[&str]) -> Fault {
         let before = self.source.get(..at).unwrap_or("");
-        Fault { column: before.chars().count() + 1, text: text.concat() }
+        Fault { column: length(before) as usize + 1, text: text.concat() }
+    }
+
+    /// What is left of the source from a place on. Without an index out of bounds the
+    /// module has no code to print one.
+    fn rest(&self, at: usize) -> &'a str {
+        self.source.get(at..).unwrap_or("")
     }
 
     /// The character that stands here, after white space.
     fn peek(&mut self) -> Option<char> {
-        let rest = &self.source[self.at..];
-        let trimmed = rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        let rest = self.rest(self.at);
+        let trimmed = rest.trim_start_matches(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
         self.at += rest.len() - trimmed.len();
         trimmed.chars().next()
     }
 
     /// What stands here, for messages.
     fn found(&self) -> &'a str {
-        let rest = &self.source[self.at..];
+        let rest = self.rest(self.at);
         let name = rest.len() - rest.trim_start_matches(is_name).len();
         let n = match rest.chars().next() {
             None => return "the end",
             Some(_) if name > 0 => name,
             Some(c) => c.len_utf8(),
         };
-        &rest[..n]
+        rest.get(..n).unwrap_or("")
     }
 
     fn eat(&mut self, token: &str) -> bool {
         self.peek();
-        let found = self.source[self.at..].starts_with(token);
+        let found = self.rest(self.at).starts_with(token);
         if found {
             self.at += token.len();
         }
@@ -207,7 +214,7 @@ impl<'a> Parser<'a> {
             Some('i') => self.found(),
             _ => "in",
         };
-        let operator = match operators.iter().find(|o| word == "in" && self.source[self.at..].starts_with(**o)) {
+        let operator = match operators.iter().find(|o| word == "in" && self.rest(self.at).starts_with(**o)) {
             Some(o) => *o,
             None if self.peek() == Some('=') => return Err(self.fault(self.at, &["write == to compare"])),
             None => return Ok(a),
@@ -284,7 +291,7 @@ impl<'a> Parser<'a> {
     /// A text in either of the quotes.
     fn text(&mut self) -> Result<String, Fault> {
         let start = self.at;
-        let mut chars = self.source[start..].char_indices();
+        let mut chars = self.rest(start).char_indices();
         let quote = chars.next().map(|(_, c)| c);
         let mut text = String::new();
         while let Some((i, c)) = chars.next() {
@@ -307,16 +314,10 @@ impl<'a> Parser<'a> {
     /// A whole number, of milliseconds if s, m, h or d stands after it.
     fn number(&mut self) -> Result<i64, Fault> {
         let start = self.at;
-        let negative = self.source[start..].starts_with('-');
-        let word = &self.source[start + negative as usize..];
-        let word = &word[..word.len() - word.trim_start_matches(|c| is_name(c) || c == '.').len()];
-        let (count, unit) = match word.chars().last() {
-            Some('s') => (&word[..word.len() - 1], 1000),
-            Some('m') => (&word[..word.len() - 1], 60_000),
-            Some('h') => (&word[..word.len() - 1], 3_600_000),
-            Some('d') => (&word[..word.len() - 1], 86_400_000),
-            _ => (word, 1),
-        };
+        let negative = self.rest(start).starts_with('-');
+        let word = dotted(self.rest(start + negative as usize));
+        let units = [("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        let (count, unit) = units.iter().find_map(|u| Some((word.strip_suffix(u.0)?, u.1))).unwrap_or((word, 1));
         let digits = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
         let value = match count.parse::<i64>() {
             Ok(n) if digits => n.checked_mul(unit).filter(|n| *n <= MAX_NUMBER),
@@ -357,8 +358,7 @@ impl<'a> Parser<'a> {
 
     fn name(&mut self) -> &'a str {
         self.peek();
-        let rest = &self.source[self.at..];
-        let name = &rest[..rest.len() - rest.trim_start_matches(|c| is_name(c) || c == '.').len()];
+        let name = dotted(self.rest(self.at));
         self.at += name.len();
         name
     }
@@ -498,6 +498,12 @@ impl<'a> Parser<'a> {
 
 fn parts(list: &[Typed]) -> Vec<Part> {
     list.iter().map(|t| t.part).collect()
+}
+
+/// The name with dots, or the number, that a text begins with.
+fn dotted(text: &str) -> &str {
+    let rest = text.trim_start_matches(|c| is_name(c) || c == '.');
+    text.strip_suffix(rest).unwrap_or("")
 }
 
 fn is_name(c: char) -> bool {

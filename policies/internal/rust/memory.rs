@@ -3,7 +3,7 @@
 use crate::globs;
 use alloc::string::String;
 use alloc::vec::Vec;
-use knockgate::{kv_get, kv_put, Knock, Settings, Verdict};
+use knockgate::{digits, kv_get, kv_put, Knock, Settings, Verdict};
 
 /// A second in milliseconds.
 pub const SECOND: i64 = 1000;
@@ -68,7 +68,7 @@ pub fn span(ms: i64) -> String {
         _ => (up(seconds, 24 * 3600), "day"),
     };
     let many = if n == 1 { "" } else { "s" };
-    [&crate::settings::digits(n), " ", unit, many].concat()
+    [&digits(n), " ", unit, many].concat()
 }
 
 /// What is answered where the host keeps no more for the policy: as the setting says, and

@@ -89,21 +89,3 @@ fn port(glob: &str) -> Option<&'static str> {
     }
     None
 }
-
-/// A number in digits, without the machinery of `format!`, which is 10 KB.
-pub fn digits(mut n: i64) -> String {
-    let negative = n < 0;
-    let mut text = Vec::new();
-    loop {
-        text.push(b'0' + (n % 10).unsigned_abs() as u8);
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    if negative {
-        text.push(b'-');
-    }
-    text.reverse();
-    String::from_utf8(text).unwrap_or_default()
-}

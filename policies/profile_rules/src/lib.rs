@@ -4,7 +4,7 @@
 extern crate alloc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use knockgate::{glob_match, policy, Knock, Phase, Policy, Settings, Verdict};
+use knockgate::{digits, glob_match, policy, Knock, Phase, Policy, Settings, Verdict};
 
 #[path = "../../internal/rust/fold.rs"]
 mod fold;
@@ -111,7 +111,7 @@ impl ProfileRules {
 /// Where an entry stands in the settings: `deny[2]`.
 #[inline(never)]
 fn place(key: &str, at: usize) -> String {
-    [key, "[", &settings::digits(at as i64), "]"].concat()
+    [key, "[", &digits(at as i64), "]"].concat()
 }
 
 /// Whether a URL is mxc://SERVER/MEDIA, both of letters that may be there.

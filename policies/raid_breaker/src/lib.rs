@@ -4,7 +4,7 @@
 extern crate alloc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use knockgate::{kv_incr, log, now_ms, policy, Knock, Level, Phase, Policy, Settings, Verdict};
+use knockgate::{digits, kv_incr, log, now_ms, policy, Knock, Level, Phase, Policy, Settings, Verdict};
 
 #[path = "../../internal/rust/globs.rs"]
 mod globs;
@@ -13,7 +13,6 @@ mod memory;
 #[path = "../../internal/rust/settings.rs"]
 mod settings;
 use memory::{keep, key, number, seconds, SECOND};
-use settings::digits;
 
 const MOST: i64 = 1_000_000;
 

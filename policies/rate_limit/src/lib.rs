@@ -4,7 +4,7 @@
 extern crate alloc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use knockgate::{kv_incr, now_ms, policy, Knock, Phase, Policy, Settings, Verdict};
+use knockgate::{digits, kv_incr, now_ms, policy, Knock, Phase, Policy, Settings, Verdict};
 
 #[path = "../../internal/rust/globs.rs"]
 mod globs;
@@ -13,7 +13,6 @@ mod memory;
 #[path = "../../internal/rust/settings.rs"]
 mod settings;
 use memory::{keep, key, number, seconds, SECOND};
-use settings::digits;
 
 /// The most limits: one digit in a key, and each takes four calls of kv at most.
 const MOST_LIMITS: usize = 8;

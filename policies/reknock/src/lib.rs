@@ -4,7 +4,7 @@
 #![no_std]
 extern crate alloc;
 use alloc::string::String;
-use knockgate::{kv_get, kv_put, now_ms, policy, Knock, Phase, Policy, Settings, Verdict};
+use knockgate::{digits, kv_get, kv_put, now_ms, policy, Knock, Phase, Policy, Settings, Verdict};
 
 #[path = "../../internal/rust/globs.rs"]
 mod globs;
@@ -13,7 +13,6 @@ mod memory;
 #[path = "../../internal/rust/settings.rs"]
 mod settings;
 use memory::{key, seconds};
-use settings::digits;
 
 const HOUR: i64 = 3600;
 const WEEK: i64 = 7 * 24 * HOUR;

@@ -4,7 +4,7 @@
 extern crate alloc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use knockgate::{policy, Knock, Phase, Policy, Settings, Verdict};
+use knockgate::{digits, policy, Knock, Phase, Policy, Settings, Verdict};
 
 #[path = "../../internal/rust/globs.rs"]
 mod globs;
@@ -110,7 +110,7 @@ impl Room {
             servers: settings::globs(s, "servers", settings::server_glob),
             require_reason: s.truth("require_reason", false),
             message: settings::message(s, "message", message),
-            note: ["rooms[", &settings::digits(index as i64), "]"].concat(),
+            note: ["rooms[", &digits(index as i64), "]"].concat(),
         }
     }
 

@@ -4,13 +4,12 @@
 extern crate alloc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use knockgate::{policy, Knock, Policy, Settings, Verdict};
+use knockgate::{digits, policy, Knock, Policy, Settings, Verdict};
 
 #[path = "../../internal/rust/globs.rs"]
 mod globs;
 #[path = "../../internal/rust/settings.rs"]
 mod settings;
-use settings::digits;
 
 /// It tells nothing of the list that the user is on.
 const MESSAGE: &str = "Knocks from this account are not taken here.";
