@@ -13,6 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/knockgate/knockgate/plugins"
+	"github.com/knockgate/knockgate/policies"
 	"github.com/knockgate/knockgate/sdk/abi"
 )
 
@@ -107,6 +108,28 @@ func tryExample(t *testing.T, m module, name, text string) {
 		if faults := m.instantiate(t).configure(t, settings); faults != nil {
 			t.Errorf("%v in\n%s", faults, text)
 		}
+	}
+}
+
+// TestSizes: a policy without a runtime of its own, as Go's and OPA's are, is at most
+// 60 KiB.
+func TestSizes(t *testing.T) {
+	small := 0
+	for _, name := range stock {
+		source, err := filepath.Glob(filepath.Join(name, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(source) > 0 || speaksOPA(t, name) {
+			continue
+		}
+		small++
+		if module, err := policies.FS.ReadFile(name + "/" + name + ".wasm"); err != nil || len(module) > 60<<10 {
+			t.Errorf("%s has %d bytes, %v; want at most %d", name, len(module), err, 60<<10)
+		}
+	}
+	if small < 10 {
+		t.Errorf("%d small policies, want at least 10", small)
 	}
 }
 
