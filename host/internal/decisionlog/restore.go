@@ -46,22 +46,17 @@ type detail struct {
 	} `json:"steps"`
 }
 
+// parseDetail reads a detail as encoding/json would, in a part of the time where
+// appendDetail wrote it.
 func parseDetail(text string) (*detail, error) {
 	var in detail
 	rest, event, facts, ok := split(text)
 	if !ok {
 		return &in, json.Unmarshal([]byte(text), &in)
 	}
-	if err := json.Unmarshal(rest, &in); err != nil {
-		return nil, err
-	}
-	if event != "" {
-		in.Event = json.RawMessage(event)
-	}
-	if facts != "" {
-		in.Facts = json.RawMessage(facts)
-	}
-	return &in, nil
+	err := json.Unmarshal(rest, &in)
+	in.Event, in.Facts = event, facts
+	return &in, err
 }
 
 // Parts is what a stored decision's detail holds, for an admin.

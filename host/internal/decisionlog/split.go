@@ -1,31 +1,34 @@
 package decisionlog
 
-import "strings"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // split takes event and facts, which are most of it, out of a detail as appendDetail
-// writes it, so that they need not be read twice. They are "" if they are not there; rest
-// is the object without them. ok is false for what was written otherwise; that nothing
-// is wrong within a value is not looked at.
-func split(detail string) (rest []byte, event, facts string, ok bool) {
+// writes it, so that they need not be read over and over. They are nil if they are not
+// there; rest is the object without them, in which nothing was looked at. ok is false for
+// what was written otherwise.
+func split(detail string) (rest []byte, event, facts json.RawMessage, ok bool) {
 	s, ok := strings.CutPrefix(detail, "{")
 	if !ok {
-		return nil, "", "", false
+		return nil, nil, nil, false
 	}
 	rest = append(rest, '{')
 	for more := true; more; {
 		member := s
-		quoted, _ := strings.CutPrefix(s, `"`)
-		key, value, found := strings.Cut(quoted, `":`)
+		text, quoted := strings.CutPrefix(s, `"`)
+		key, value, found := strings.Cut(text, `":`)
 		n := valueLen(value)
-		if !found || n == 0 || strings.ContainsAny(key, `"\`) {
-			return nil, "", "", false
+		if !quoted || !found || n == 0 || strings.ContainsAny(key, `"\`) {
+			return nil, nil, nil, false
 		}
 		s = value[n:]
 		switch value = value[:n]; key {
 		case "event":
-			event = value
+			event = json.RawMessage(value)
 		case "facts":
-			facts = value
+			facts = json.RawMessage(value)
 		default:
 			if len(rest) > 1 {
 				rest = append(rest, ',')
@@ -34,7 +37,8 @@ func split(detail string) (rest []byte, event, facts string, ok bool) {
 		}
 		s, more = strings.CutPrefix(s, ",")
 	}
-	return append(rest, '}'), event, facts, s == "}"
+	sound := (event == nil || json.Valid(event)) && (facts == nil || json.Valid(facts))
+	return append(rest, '}'), event, facts, sound && s == "}"
 }
 
 // valueLen returns how many bytes the JSON value has that s begins with; 0 if it does
