@@ -84,7 +84,7 @@ impl Expr {
         if r.has("message") {
             if !refuses && !name.is_empty() {
                 r.fail("message", "must not be set: only deny and incompatible have a message");
-            } else if message.bytes().all(|b| b.is_ascii_whitespace()) {
+            } else if message.chars().all(char::is_whitespace) {
                 r.fail("message", "must not be empty: leave it out for the usual sentence");
             } else if message.len() > MAX_MESSAGE {
                 r.fail("message", "must be at most 512 bytes");
