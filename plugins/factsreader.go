@@ -16,7 +16,7 @@ func readFacts(text string, event []byte) *abi.Facts {
 	r := factsReader{rest: text, failed: !utf8.ValidString(text)}
 	r.skip("{")
 	f := &abi.Facts{Event: event}
-	phase := r.str("phase")
+	f.Phase, _ = ParsePhase(r.str("phase"))
 	f.RequestID = r.str("request_id")
 	f.NowMS = r.num("now_ms").Value
 	f.RoomID = r.str("room_id")
@@ -25,12 +25,10 @@ func readFacts(text string, event []byte) *abi.Facts {
 	f.UserLocalpart = r.str("user_localpart")
 	f.UserServer = r.str("user_server")
 	f.Origin = r.str("origin")
-	switch phase {
-	case abi.MakeKnock.String():
-		f.Phase = abi.MakeKnock
+	switch f.Phase {
+	case abi.MakeKnock:
 		f.SupportedVersions = r.list("supported_versions")
-	case abi.SendKnock.String():
-		f.Phase = abi.SendKnock
+	case abi.SendKnock:
 		f.Reason = r.text("reason")
 		f.Displayname = r.text("displayname")
 		f.AvatarURL = r.text("avatar_url")

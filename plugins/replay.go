@@ -235,12 +235,8 @@ func DecodeFacts(facts, event []byte) (*abi.Facts, error) {
 	default:
 		f.Room.ACL = abi.Some(string(acl))
 	}
-	switch in.Phase {
-	case abi.MakeKnock.String():
-		f.Phase = abi.MakeKnock
-	case abi.SendKnock.String():
-		f.Phase = abi.SendKnock
-	default:
+	var ok bool
+	if f.Phase, ok = ParsePhase(in.Phase); !ok {
 		return nil, fmt.Errorf("facts: the phase %q", in.Phase)
 	}
 	return f, nil
