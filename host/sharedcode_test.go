@@ -12,10 +12,10 @@ import (
 
 // sharedCode is the native code of modules that a test has had compiled, for those that
 // follow: a stock policy in Go takes seconds, and ten under the race detector.
-var sharedCode = struct {
+var sharedCode struct {
 	sync.Mutex
 	dir string // "" until the first
-}{}
+}
 
 // borrowCode gives a state folder that has no compiled modules those of the tests
 // before, and has what is made there given back at the end of this one.
