@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,6 +146,33 @@ func TestCloseWritesDecisions(t *testing.T) {
 	if err != nil || len(got) != 100 || s.DecisionsDropped() != 0 {
 		t.Errorf("%d decisions, %d dropped, %v; want 100", len(got), s.DecisionsDropped(), err)
 	}
+}
+
+// TestFlushWritesDecisions: a decision taken before Flush is stored after it, whoever else
+// writes.
+func TestFlushWritesDecisions(t *testing.T) {
+	ctx, s := context.Background(), openTest(t)
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			for round := range 50 {
+				request := fmt.Sprint(w, "-", round)
+				for range 20 {
+					d := testDecision(0)
+					d.RequestID = request
+					s.AppendDecision(d)
+				}
+				if err := s.Flush(ctx); err != nil {
+					t.Error(err)
+				}
+				got, err := s.Decisions(ctx, DecisionFilter{Request: request, Limit: 100})
+				if err != nil || len(got) != 20 {
+					t.Errorf("%s: %d decisions are stored after Flush, %v; want 20", request, len(got), err)
+				}
+			}
+		})
+	}
+	writers.Wait()
 }
 
 // TestDecisionsAreBoundedInBytes: with the writer held up, large details are

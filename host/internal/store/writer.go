@@ -161,18 +161,14 @@ func (w *writer) linger(b *batch) {
 	}
 }
 
-// drain takes what is waiting: all decisions, and submissions up to maxBatch.
+// drain takes what is waiting: submissions up to maxBatch, and then all decisions, so that
+// none which came before a submission is written after it.
 func (b *batch) drain(w *writer) {
+	for n := min(len(w.queue), maxBatch-len(b.tickets)); n > 0; n-- {
+		b.tickets = append(b.tickets, <-w.queue)
+	}
 	for n := len(w.decisions); n > 0; n-- {
 		b.decisions = append(b.decisions, <-w.decisions)
-	}
-	for len(b.tickets) < maxBatch {
-		select {
-		case t := <-w.queue:
-			b.tickets = append(b.tickets, t)
-		default:
-			return
-		}
 	}
 }
 
